@@ -1,0 +1,125 @@
+"""What a run says while it works: JSON lines for programs (`--events`), a progress bar for people.
+
+Lines are ``{"stage": ..., "done": n, "total": n, "message": ...}``; the last is ``{"result": {...}}`` or
+``{"error": ..., "fix": ...}``. With events on, nothing else goes to stdout.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from .errors import Cancelled, HmgdmError
+
+T = TypeVar("T")
+
+
+class Events:
+    """Reports progress, notes, the result or the error of one run.
+
+    Parameters
+    ----------
+    as_json : bool
+        JSON lines on stdout; otherwise progress and notes go to stderr for a person.
+    every_s : float
+        Shortest time between two progress reports of one stage.
+    """
+
+    def __init__(self, as_json: bool = False, every_s: float = 0.2) -> None:
+        self.as_json = as_json
+        self.notes: list[str] = []
+        self.seconds: dict[str, float] = {}
+        self._every_s = every_s
+        self._last_s = 0.0
+        self._open_line = False
+
+    def progress(self, stage: str, done: int, total: int, message: str = "") -> None:
+        """Say that `done` of `total` steps of `stage` are finished."""
+        now_s = time.monotonic()
+        if done < total and now_s - self._last_s < self._every_s:
+            return
+        self._last_s = now_s
+        if self.as_json:
+            self._line({"stage": stage, "done": done, "total": total, "message": message})
+        elif sys.stderr.isatty():
+            bar = "#" * (24 * done // max(total, 1))
+            sys.stderr.write(f"\r{stage:>12} [{bar:<24}] {done}/{total} {message[:40]:<40}")
+            self._open_line = True
+            if done >= total:
+                self._close_line()
+
+    def note(self, message: str) -> None:
+        """Say something the user should know; kept in `notes` for the run record and the report."""
+        self.notes.append(message)
+        if self.as_json:
+            self._line({"stage": "note", "done": 0, "total": 0, "message": message})
+        else:
+            self._close_line()
+            print(message, file=sys.stderr)
+
+    def track(self, stage: str, items: Iterable[T], total: int) -> Iterator[T]:
+        """Yield `items`, reporting progress after each."""
+        for done, item in enumerate(items, 1):
+            yield item
+            self.progress(stage, done, total)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the seconds spent inside to `seconds[stage]`."""
+        start_s = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start_s
+
+    def result(self, paths: Mapping[str, Any]) -> None:
+        """The run is finished; `paths` names what it wrote."""
+        if self.as_json:
+            self._line({"result": {key: str(value) for key, value in paths.items()}})
+        else:
+            self._close_line()
+            for key, value in paths.items():
+                print(f"{key:>12}  {value}")
+
+    def error(self, error: HmgdmError) -> None:
+        """The run has failed; say why and what to do, once."""
+        if self.as_json:
+            self._line({"error": error.problem, "fix": error.fix})
+        else:
+            self._close_line()
+            print(f"hmgdm: {error}", file=sys.stderr)
+
+    def _line(self, event: dict[str, Any]) -> None:
+        sys.stdout.write(json.dumps(event, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+    def _close_line(self) -> None:
+        if self._open_line:
+            sys.stderr.write("\n")
+            self._open_line = False
+
+
+@contextmanager
+def ended_by_signal() -> Iterator[None]:
+    """Turn SIGTERM and Ctrl-C into `Cancelled`, so that every `finally` runs; main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, signal.SIG_IGN)
+        raise Cancelled
+
+    before = {each: signal.signal(each, stop) for each in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

@@ -1,0 +1,159 @@
+"""The run folder: the one place that spells output names, and writes them whole or not at all.
+
+Files are written under a hidden staging folder and renamed into place by `commit`; a run that fails or is
+ended leaves nothing behind. Slide names never become paths unchecked: `safe_name` sees to that.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import platform
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from .errors import HmgdmError, InputError
+
+RECORD, REPORT, SUMMARY = "run.json", "report.html", "summary.csv"
+EXPLAIN_RECORD, EXPLAIN_REPORT = "run-explain.json", "explain.html"
+PACKAGES = ("hmgdm-plugin", "torch", "torch-geometric", "numpy", "numba", "tiffslide", "openslide-python", "shapely")
+
+
+def tiles_geojson(slide: str) -> str:
+    """Tiles with their predictions, for QuPath."""
+    return f"geojson/{slide}/tiles-part-0001.geojson.gz"
+
+
+def entities_geojson(slide: str, part: int = 1) -> str:
+    """Entities with their importance, for QuPath, in parts of 50,000 at most."""
+    return f"geojson/{slide}/entities-part-{part:04d}.geojson.gz"
+
+
+def explained_geojson(slide: str, part: int = 1) -> str:
+    """Entities and contacts with every importance that `explain` computes."""
+    return f"geojson/{slide}/explained-part-{part:04d}.geojson.gz"
+
+
+def features_h5(slide: str) -> str:
+    """Tile and entity embeddings."""
+    return f"features/{slide}.h5"
+
+
+def overlay_png(slide: str, what: str) -> str:
+    """A picture of `what` (prediction, importance, components, clusters, curves) on the tissue."""
+    return f"overlays/{slide}-{what}.png"
+
+
+def heatmap_tiff(slide: str) -> str:
+    """The heat map as float32 values, one page per quantity."""
+    return f"overlays/{slide}-heatmap.tif"
+
+
+def safe_name(text: str) -> str:
+    """`text` as a file name: letters, digits, ``._-`` only, never hidden, at most 80 characters."""
+    return re.sub(r"[^\w.-]+", "_", text).lstrip(".")[:80] or "slide"
+
+
+class RunFolder:
+    """Results of one run; use as a context manager, then `commit` what was staged.
+
+    Parameters
+    ----------
+    root : Path
+        The results folder; made if missing.
+    record : str
+        Name of the run record of this verb; its presence marks a finished run.
+    overwrite : bool
+        Replace the files of an earlier run of the same verb.
+
+    Raises
+    ------
+    InputError
+        The folder holds another run, holds something else, or cannot be written.
+    """
+
+    def __init__(self, root: Path, record: str = RECORD, overwrite: bool = False) -> None:
+        self.root = Path(root)
+        self._record = record
+        self._stage = self.root / f".partial-{os.getpid()}"
+        self._made_root = False
+        self._check(overwrite)
+
+    def __enter__(self) -> RunFolder:
+        with writing(self.root):
+            self._made_root = not self.root.exists()
+            self._stage.mkdir(parents=True)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        shutil.rmtree(self._stage, ignore_errors=True)
+        if self._made_root and self.root.is_dir() and not any(self.root.iterdir()):
+            self.root.rmdir()
+
+    def stage(self, name: str) -> Path:
+        """Where to write the file that `commit` will move to `root / name`; its folder exists."""
+        path = self._stage / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def commit(self, record: dict[str, Any]) -> dict[str, Path]:
+        """Move every staged file into place, the run record last; returns name > final path."""
+        with writing(self.root):
+            names = sorted(str(p.relative_to(self._stage)) for p in self._stage.rglob("*") if p.is_file())
+            self.stage(self._record).write_text(json.dumps(record, indent=2, default=str) + "\n", "utf-8")
+            for name in [*names, self._record]:
+                (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(self._stage / name, self.root / name)
+        return {name: self.root / name for name in [*names, self._record]}
+
+    def _check(self, overwrite: bool) -> None:
+        if self.root.exists() and not self.root.is_dir():
+            raise InputError(f"{self.root}: is a file", "give a folder as --results-dir")
+        if (self.root / self._record).exists() and not overwrite:
+            raise InputError(f"{self.root}: holds the results of another run", "pass --overwrite or another --results-dir")
+        known = any((self.root / name).exists() for name in (RECORD, EXPLAIN_RECORD))
+        others = [p for p in self.root.iterdir() if not p.name.startswith(".partial-")] if self.root.is_dir() else []
+        if others and not known:
+            raise InputError(f"{self.root}: is not empty and not a results folder", "give an empty or new --results-dir")
+
+
+@contextmanager
+def writing(where: Path) -> Iterator[None]:
+    """Turn a full, read-only or forbidden disk into one sentence with its fix."""
+    try:
+        yield
+    except OSError as error:
+        reasons = {errno.ENOSPC: "the disk is full", errno.EROFS: "the disk is read-only", errno.EDQUOT: "the quota is used up"}
+        reason = reasons.get(error.errno or 0, os.strerror(error.errno) if error.errno else str(error))
+        raise InputError(f"{where}: cannot be written ({reason})", "free some space or give another --results-dir") from error
+
+
+def run_record(verb: str, options: dict[str, Any], **facts: Any) -> dict[str, Any]:
+    """What makes a run repeatable: arguments, versions, device, seed, digests."""
+    return {
+        "verb": verb,
+        "options": options,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        **facts,
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+__all__ = ["HmgdmError", "RunFolder", "run_record", "safe_name", "writing"]

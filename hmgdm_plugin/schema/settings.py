@@ -1,0 +1,174 @@
+"""Settings: frozen, typed, read from TOML; an unknown key is an error that names the nearest valid one."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import InputError
+
+Positive = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Settings(BaseModel):
+    """Base of all settings: immutable, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class GraphSettings(Settings):
+    """How a tile becomes an entity graph (method: SLIC, colour merging, contacts, windows)."""
+
+    mpp: Annotated[float, Field(gt=0.05, lt=20.0)] = 0.5
+    tile_px: Annotated[int, Field(ge=64, le=1024)] = 256
+    segments: Annotated[int, Field(ge=4, le=1000)] = 64
+    compactness: Annotated[float, Field(gt=0)] = 20.0
+    blur_sigma_px: Annotated[float, Field(ge=0, le=5)] = 1.0
+    iterations: Positive = 10
+    merge_threshold: Annotated[float, Field(ge=0, le=1)] = 0.02
+    min_area_px: Positive = 100
+    min_vertices: Annotated[int, Field(ge=2)] = 6
+    window_px: Annotated[int, Field(ge=8, le=128)] = 48
+    stored_px: Literal[16, 32, 48, 64] = 32
+    band_px: Literal[3, 5, 7] = 5
+    fill_rgb: tuple[int, int, int] = (207, 195, 207)
+
+
+class AutoencoderSettings(Settings):
+    """Stage 1: the KL auto-encoder of entity windows."""
+
+    channels: Annotated[int, Field(ge=8, le=256)] = 32
+    latent_channels: Annotated[int, Field(ge=1, le=256)] = 16
+    kl_weight: Annotated[float, Field(ge=0)] = 1e-6
+    mask_weight: Annotated[float, Field(ge=0)] = 0.3
+
+
+class DiffusionSettings(Settings):
+    """Stage 2: the masked graph diffusion model; each field is one of the paper's choices or ablations."""
+
+    hidden: Annotated[int, Field(ge=16, le=1024)] = 128
+    layers: Annotated[int, Field(ge=1, le=8)] = 3
+    heads: Annotated[int, Field(ge=1, le=16)] = 4
+    steps: Annotated[int, Field(ge=2, le=4000)] = 1000
+    vertex_mask_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.6
+    edge_mask_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.6
+    target: Literal["x0", "eps", "step"] = "x0"
+    noise: Literal["random", "fixed"] = "random"
+    fixed_step: Annotated[int, Field(ge=0)] = 500
+    schedule: Literal["sigmoid", "zero-terminal-snr", "mask-only"] = "sigmoid"
+    skips: bool = True
+    edges: bool = True
+    encoder: Literal["residual", "plain"] = "residual"
+    features: Literal["latent", "descriptors", "both"] = "both"
+    position: bool = True
+    kl_weight: Annotated[float, Field(ge=0)] = 0.0
+
+
+class TrainingSettings(Settings):
+    """How long and how fast either stage trains."""
+
+    batch: Positive = 16
+    epochs: Positive = 10
+    lr: Annotated[float, Field(gt=0)] = 5e-4
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    warmup: Fraction = 0.05
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    precision: Literal["float32", "bfloat16"] = "float32"
+    checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0
+
+
+class SourceSettings(Settings):
+    """One set of images or slides to learn from, with what its card must say."""
+
+    path: Path
+    name: str
+    licence: str
+    pattern: str = "*"
+    mpp: Annotated[float, Field(gt=0)] | None = None
+    overlap: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    patient_pattern: str = ""
+
+
+class PretrainSettings(Settings):
+    """All of `hmgdm pretrain`: sources, graphs, both stages, seed, name of the model."""
+
+    name: str
+    sources: tuple[SourceSettings, ...]
+    seed: int = 2024
+    views: Annotated[int, Field(ge=1, le=16)] = 1
+    windows_per_graph: Positive = 24
+    graph: GraphSettings = GraphSettings()
+    autoencoder: AutoencoderSettings = AutoencoderSettings()
+    diffusion: DiffusionSettings = DiffusionSettings()
+    stage1: TrainingSettings = TrainingSettings(batch=64, lr=1e-3)
+    stage2: TrainingSettings = TrainingSettings()
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def read_toml(path: Path, kind: type[S]) -> S:
+    """Read `path` as settings of `kind`.
+
+    Raises
+    ------
+    InputError
+        The file is missing or not TOML, a key is unknown, or a value does not fit.
+    """
+    try:
+        raw = tomllib.loads(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})", "give the path of a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not TOML ({error})", "correct the file; docs/pretrain.md has a whole example") from error
+    return parse(raw, kind, str(path))
+
+
+def parse(raw: dict[str, Any], kind: type[S], where: str) -> S:
+    """Check `raw` against `kind`; `where` names its origin in the error.
+
+    Raises
+    ------
+    InputError
+        A key is unknown (the nearest valid one is named), missing, or its value does not fit.
+    """
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise InputError(f"{where}: unknown key {place!r}", _nearest(kind, first["loc"])) from error
+        raise InputError(f"{where}: {place}: {first['msg'].lower()}", f"correct {place}") from error
+
+
+def _nearest(kind: type[Settings], loc: tuple[int | str, ...]) -> str:
+    """Name the valid key that `loc` was most likely meant to be."""
+    fields = _fields_at(kind, loc[:-1])
+    close = difflib.get_close_matches(str(loc[-1]), fields, n=1, cutoff=0.4)
+    return f"did you mean {close[0]!r}?" if close else f"valid keys are {', '.join(sorted(fields))}"
+
+
+def _fields_at(kind: type[Settings], loc: tuple[int | str, ...]) -> list[str]:
+    """Valid keys of the table at `loc`; list positions are stepped over."""
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        kinds = _settings_in(kind.model_fields[part].annotation)
+        if not kinds:
+            return []
+        kind = kinds[0]
+    return list(kind.model_fields)
+
+
+def _settings_in(annotation: Any) -> list[type[Settings]]:
+    """Settings classes inside an annotation such as ``tuple[SourceSettings, ...]``."""
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return [annotation]
+    return [kind for part in getattr(annotation, "__args__", ()) for kind in _settings_in(part)]
