@@ -7,11 +7,13 @@ Lines are ``{"stage": ..., "done": n, "total": n, "message": ...}``; the last is
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -106,20 +108,45 @@ class Events:
 
 
 @contextmanager
-def ended_by_signal() -> Iterator[None]:
-    """Turn SIGTERM and Ctrl-C into `Cancelled`, so that every `finally` runs; main thread only."""
+def ended_by_signal(last_word: Callable[[], None] = lambda: None, grace_s: float = 1.5) -> Iterator[None]:
+    """Turn SIGTERM and Ctrl-C into `Cancelled` after every `finally` has run; main thread only.
+
+    Inside, the signal arrives as `KeyboardInterrupt`, which no `except Exception` of a library (and no handler
+    of our own errors, slide by slide) can swallow.
+
+    Parameters
+    ----------
+    last_word : callable
+        Called once if the run has not ended by itself `grace_s` after the signal; the process then exits with 130.
+    grace_s : float
+        How long a call into compiled code may still take, in seconds.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    watch = threading.Timer(grace_s, _leave, (last_word,))
+    watch.daemon = True
 
     def stop(number: int, frame: Any) -> None:
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, signal.SIG_IGN)
-        raise Cancelled
+        watch.start()
+        raise KeyboardInterrupt
 
     before = {each: signal.signal(each, stop) for each in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
+    except KeyboardInterrupt as error:
+        raise Cancelled from error
     finally:
+        watch.cancel()
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+def _leave(last_word: Callable[[], None]) -> None:
+    """End this process and its own workers now."""
+    for child in multiprocessing.active_children():
+        child.kill()
+    last_word()
+    os._exit(Cancelled.exit_code)

@@ -145,6 +145,8 @@ def parse(raw: dict[str, Any], kind: type[S], where: str) -> S:
         place = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             raise InputError(f"{where}: unknown key {place!r}", _nearest(kind, first["loc"])) from error
+        if first["type"] == "missing":
+            raise InputError(f"{where}: {place!r} is missing", f"give {place}") from error
         raise InputError(f"{where}: {place}: {first['msg'].lower()}", f"correct {place}") from error
 
 
