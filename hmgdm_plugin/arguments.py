@@ -1,0 +1,51 @@
+"""What can be typed after a verb: the name, the unit and the one line of help of every argument and option.
+
+`None` means not given: then ``--request`` decides, and after it the default of `schema.options`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+Flag = bool | None
+Text = str | None
+File = Path | None
+Number = float | None
+Count = int | None
+
+Slides = Annotated[
+    list[Path] | None, Argument(metavar="SLIDE", help="Slides or images: SVS, TIFF, DICOM, PNG and more")
+]
+SettingsFile = Annotated[File, Argument(metavar="SETTINGS.toml", help="Settings; docs/pretrain.md explains them")]
+TrainFile = Annotated[Path, Argument(metavar="SETTINGS.toml", help="Labelled tiles, model and heads")]
+ModelName = Annotated[str, Argument(metavar="NAME|FOLDER", help="Model of the zoo, or a model folder")]
+
+Results = Annotated[File, Option(metavar="DIR", help="Folder for the results; made if missing")]
+TrainResults = Annotated[Path, Option(metavar="DIR", help="Folder for the results; made if missing")]
+Model = Annotated[Text, Option(metavar="NAME|FOLDER", help="Model of the zoo (hmgdm-small), or a model folder")]
+Device = Annotated[Text, Option(metavar="auto|cpu|cuda|mps", help="Where to compute; auto takes a GPU if there is one")]
+Workers = Annotated[Count, Option(metavar="N", help="Worker processes; 0 (the default): one per core")]
+Seed = Annotated[Count, Option(metavar="N", help="Seed of everything random; 0 by default")]
+Overwrite = Annotated[Flag, Option("--overwrite", help="Replace the results of an earlier run in this folder")]
+DryRun = Annotated[Flag, Option("--dry-run", help="Print the settings and the estimated cost, then stop")]
+JsonLines = Annotated[Flag, Option("--events", help="Progress and result as JSON lines on standard output")]
+Request = Annotated[File, Option(metavar="FILE.json", help="Options as JSON; those given here win over it")]
+
+Slide = Annotated[File, Option(metavar="FILE", help="A slide of your own instead of the bundled image")]
+Mpp = Annotated[Number, Option(metavar="X", help="Microns per full-resolution pixel, where the file has none")]
+Regions = Annotated[File, Option(metavar="FILE.geojson", help="Regions to analyse, as exported from QuPath")]
+Overlap = Annotated[Number, Option(metavar="X", help="Overlap of neighbouring tiles, 0 (the default) to 0.9 of a side")]
+Tissue = Annotated[Number, Option(metavar="X", help="Least tissue in a tile, 0 to 1 of its area; 0.25 by default")]
+Heads = Annotated[list[str] | None, Option(metavar="NAME", help="Prediction to compute; repeat for several")]
+Show = Annotated[Text, Option(metavar="NAME", help="Prediction drawn on the overlay; else the first")]
+Head = Annotated[Text, Option(metavar="NAME", help="Prediction to explain; else the first")]
+Output = Annotated[Text, Option(metavar="CLASS", help="Class to explain; else the predicted one")]
+Without = Annotated[list[str] | None, Option(metavar="ID", help="Entity to leave out, then score again; repeatable")]
+Stage = Annotated[Text, Option(metavar="all|graphs|autoencoder|diffusion", help="Run one stage only; all by default")]
+Resume = Annotated[Flag, Option("--resume", help="Go on from the last checkpoint in the results folder")]
+
+AsJson = Annotated[bool, Option("--json", help="Print JSON for programs")]
+Version = Annotated[bool, Option("--version", help="Print the version, then stop")]

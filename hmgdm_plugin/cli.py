@@ -1,0 +1,263 @@
+"""The command line: parse, call one verb, print its result, exit with its code.
+
+Exit codes: 0 done, 1 something asked for failed, 2 the call or its input is wrong, 130 cancelled.
+Nothing heavy is imported here; each verb brings what it needs when it is called.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+from typer import Context
+
+from . import __version__
+from . import arguments as ask
+from .schema.errors import Cancelled, HmgdmError, InputError
+from .schema.events import Events, ended_by_signal
+from .schema.run import writing
+
+DISK = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
+SETUP: dict[str, Any] = {
+    "add_completion": False,
+    "rich_markup_mode": None,
+    "pretty_exceptions_enable": False,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+}
+
+app = typer.Typer(invoke_without_command=True, **SETUP)
+train = typer.Typer(help="Teach a model new predictions.", **SETUP)
+models = typer.Typer(help="List, show or verify models.", **SETUP)
+app.add_typer(train, name="train")
+app.add_typer(models, name="models")
+
+
+@app.callback()
+def root(context: Context, version: ask.Version = False) -> None:
+    """Entity graphs of H&E tissue: predict, and explain on the slide. For research use only."""
+    if version:
+        print(f"hmgdm {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit(InputError.exit_code)
+
+
+@app.command()
+def demo(
+    context: Context, slide: ask.Slide = None, mpp: ask.Mpp = None, results_dir: ask.Results = None,
+    model: ask.Model = None, device: ask.Device = None, workers: ask.Workers = None, seed: ask.Seed = None,
+    overwrite: ask.Overwrite = None, dry_run: ask.DryRun = None, events: ask.JsonLines = None,
+    request: ask.Request = None,
+) -> None:  # fmt: skip
+    """Try it: predict and explain on a bundled H&E image.
+
+    Needs no network and no GPU.
+    """
+    _verb(context, "demo", "DemoOptions")
+
+
+@app.command()
+def predict(
+    context: Context, slides: ask.Slides = None, results_dir: ask.Results = None, model: ask.Model = None,
+    mpp: ask.Mpp = None, regions: ask.Regions = None, heads: ask.Heads = None, show: ask.Show = None,
+    overlap: ask.Overlap = None, min_tissue: ask.Tissue = None, device: ask.Device = None,
+    workers: ask.Workers = None, seed: ask.Seed = None, overwrite: ask.Overwrite = None, dry_run: ask.DryRun = None,
+    events: ask.JsonLines = None, request: ask.Request = None,
+) -> None:  # fmt: skip
+    """Predict per tile and per slide.
+
+    Writes overlays, a heat map, a table, a report and GeoJSON for QuPath.
+    """
+    _verb(context, "predict", "PredictOptions", needs="slides")
+
+
+@app.command()
+def explain(
+    context: Context, slides: ask.Slides = None, results_dir: ask.Results = None, model: ask.Model = None,
+    mpp: ask.Mpp = None, regions: ask.Regions = None, head: ask.Head = None, output: ask.Output = None,
+    without: ask.Without = None, overlap: ask.Overlap = None, min_tissue: ask.Tissue = None,
+    device: ask.Device = None, workers: ask.Workers = None, seed: ask.Seed = None, overwrite: ask.Overwrite = None,
+    dry_run: ask.DryRun = None, events: ask.JsonLines = None, request: ask.Request = None,
+) -> None:  # fmt: skip
+    """Show which entities carry a prediction.
+
+    Importance per entity and contact, and the score again without chosen entities.
+    """
+    _verb(context, "explain", "ExplainOptions", needs="slides")
+
+
+@app.command()
+def embed(
+    context: Context, slides: ask.Slides = None, results_dir: ask.Results = None, model: ask.Model = None,
+    mpp: ask.Mpp = None, regions: ask.Regions = None, overlap: ask.Overlap = None, min_tissue: ask.Tissue = None,
+    device: ask.Device = None, workers: ask.Workers = None, seed: ask.Seed = None, overwrite: ask.Overwrite = None,
+    dry_run: ask.DryRun = None, events: ask.JsonLines = None, request: ask.Request = None,
+) -> None:  # fmt: skip
+    """Write embeddings of tiles and entities (HDF5)."""
+    _verb(context, "embed", "EmbedOptions", needs="slides")
+
+
+@app.command()
+def pretrain(
+    context: Context, settings: ask.SettingsFile = None, results_dir: ask.Results = None, stage: ask.Stage = None,
+    resume: ask.Resume = None, device: ask.Device = None, workers: ask.Workers = None, dry_run: ask.DryRun = None,
+    events: ask.JsonLines = None, request: ask.Request = None,
+) -> None:  # fmt: skip
+    """Learn a model from slides without labels.
+
+    Three stages: graphs, auto-encoder, diffusion; each can be resumed.
+    """
+    _verb(context, "pretrain", "PretrainOptions", needs="settings")
+
+
+@train.command()
+def heads(
+    settings: ask.TrainFile, results_dir: ask.TrainResults = Path("hmgdm-train"), events: ask.JsonLines = None
+) -> None:
+    """Fit and evaluate prediction heads.
+
+    On labelled tiles, by folds of patients; the encoder stays as it is.
+    """
+
+    def work() -> Mapping[str, Any]:
+        return importlib.import_module(".train", __package__).train_heads(settings, results_dir, said)
+
+    said = Events(bool(events))
+    _guarded(said, results_dir, work)
+
+
+@app.command()
+def doctor(json: ask.AsJson = False) -> None:
+    """Check this installation; says how to fix it."""
+    raise typer.Exit(importlib.import_module(".doctor", __package__).doctor(json))
+
+
+@models.command("list")
+def list_models(json: ask.AsJson = False) -> None:
+    """List models, their predictions and digests."""
+    _about_models("list_models", json)
+
+
+@models.command("show")
+def show_model(name: ask.ModelName) -> None:
+    """Print a model card.
+
+    Data, evaluation, intended use and limits.
+    """
+    _about_models("show_model", name)
+
+
+@models.command("verify")
+def verify_model(name: ask.ModelName) -> None:
+    """Check a model's files and its test vector.
+
+    Every file against its digest, then the model's own answer on this machine.
+    """
+    _about_models("verify_model", name)
+
+
+def _about_models(function: str, argument: Any) -> None:
+    _guarded(
+        Events(), Path(), lambda: getattr(importlib.import_module(".models", __package__), function)(argument) or {}
+    )
+
+
+def _verb(context: Context, verb: str, kind: str, needs: str = "") -> None:
+    """Run one verb with the options of the command line and of ``--request``."""
+    given = {name: value for name, value in context.params.items() if value not in (None, (), [])}
+    events = Events(as_json=bool(given.pop("events", False)))
+    request = given.pop("request", None)
+
+    def work() -> Mapping[str, Any]:
+        from .schema import options as kinds
+        from .schema.settings import parse
+
+        raw = {**(_read_request(request) if request else {}), **given}
+        if needs and not raw.get(needs):
+            raise InputError(f"{verb}: no {needs} given", f"see hmgdm {verb} --help")
+        options = parse(raw, getattr(kinds, kind), str(request or verb))
+        return getattr(importlib.import_module(f".{verb}", __package__), verb)(options, events)
+
+    _guarded(events, Path(given.get("results_dir", "results folder")), work)
+
+
+def _read_request(path: Path) -> dict[str, Any]:
+    try:
+        raw = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})", "give the path of a JSON file") from error
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error})", "write the options as one JSON object") from error
+    if not isinstance(raw, dict):
+        raise InputError(f"{path}: not a JSON object", 'write the options as {"slides": ["case7.svs"]}')
+    return raw
+
+
+def _guarded(events: Events, where: Path, work: Callable[[], Mapping[str, Any]]) -> None:
+    """Do `work`, then say its result; or say its error and exit with its code."""
+    try:
+        with ended_by_signal(lambda: events.error(Cancelled())):
+            paths = work()
+    except HmgdmError as error:
+        _fail(events, error)
+    except OSError as error:
+        if error.errno not in DISK:
+            _unforeseen(events, error)
+            raise
+        _fail(events, _disk_sentence(where, error))
+    except Exception as error:
+        _unforeseen(events, error)
+        raise
+    events.result(paths)
+
+
+def _fail(events: Events, error: HmgdmError) -> NoReturn:
+    events.error(error)
+    raise typer.Exit(error.exit_code)
+
+
+def _unforeseen(events: Events, error: Exception) -> None:
+    """End the JSON lines of a run that fails with a traceback."""
+    if events.as_json and not isinstance(error, BrokenPipeError):
+        what = f"unforeseen {type(error).__name__}: {error}"
+        events.error(HmgdmError(what, "report it together with the traceback on standard error"))
+
+
+def _disk_sentence(where: Path, error: OSError) -> HmgdmError:
+    try:
+        with writing(where):
+            raise error
+    except InputError as sentence:
+        return sentence
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Entry point of ``hmgdm``."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    try:
+        code = app(args=given, prog_name="hmgdm", standalone_mode=False)
+        sys.stdout.flush()
+    except typer.TyperException as error:
+        path = getattr(getattr(error, "ctx", None), "command_path", "hmgdm")
+        Events("--events" in given).error(InputError(error.format_message().rstrip("."), f"see {path} --help"))
+        code = InputError.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = 1
+    sys.exit(code or 0)
+
+
+if __name__ == "__main__":
+    main()
