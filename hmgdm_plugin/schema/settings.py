@@ -30,8 +30,8 @@ class GraphSettings(Settings):
     compactness: Annotated[float, Field(gt=0)] = 20.0
     blur_sigma_px: Annotated[float, Field(ge=0, le=5)] = 1.0
     iterations: Positive = 10
-    merge_threshold: Annotated[float, Field(ge=0, le=1)] = 0.02
-    min_area_px: Positive = 100
+    merge_threshold: Annotated[float, Field(ge=0, le=1)] = 0.04
+    min_area_px: Positive = 150
     min_vertices: Annotated[int, Field(ge=2)] = 6
     window_px: Annotated[int, Field(ge=8, le=128)] = 48
     stored_px: Literal[16, 32, 48, 64] = 32
@@ -92,7 +92,8 @@ class SourceSettings(Settings):
     pattern: str = "*"
     mpp: Annotated[float, Field(gt=0)] | None = None
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    patient_pattern: str = ""
+    views: Annotated[int, Field(ge=1, le=64)] = 1  # the first as it is, the others turned and re-stained
+    patient_pattern: str = "(.+)"  # its first group, matched in the file's stem, is the patient
 
 
 class PretrainSettings(Settings):
@@ -101,7 +102,6 @@ class PretrainSettings(Settings):
     name: str
     sources: tuple[SourceSettings, ...]
     seed: int = 2024
-    views: Annotated[int, Field(ge=1, le=16)] = 1
     windows_per_graph: Positive = 24
     graph: GraphSettings = GraphSettings()
     autoencoder: AutoencoderSettings = AutoencoderSettings()

@@ -1,0 +1,1 @@
+"""From the pixels of a tile to its entity graph: superpixels, merging, contacts, windows, descriptors."""
