@@ -1,0 +1,1 @@
+"""Slides: pixels at any scale from any reader, tissue, tiles."""
