@@ -1,0 +1,1 @@
+"""The networks: entity auto-encoder, masked graph diffusion, heads, importance. Pure torch, no paths, no images."""

@@ -1,0 +1,86 @@
+"""A batch of latent entity graphs G = (V, E, X, F): what stage 2 sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LatentBatch:
+    """Graphs side by side, vertices and edges sorted by graph.
+
+    Parameters
+    ----------
+    x : (N, dv) float
+        Vertex attributes, standardised.
+    edge_attr : (M, de) float
+        Edge attributes, standardised.
+    edge_index : (2, M) int64
+        Undirected, stored once, u < v, no self-loops.
+    pos, edge_pos : (N, 2), (M, 2) float
+        Centroids in units of the tile's side, [0, 1].
+    batch, edge_batch : (N,), (M,) int64
+        Graph of each vertex and edge, ascending.
+    num_graphs : int
+        B; a graph may have no edges.
+    kind : (N,) int64
+        0 tissue superpixel, 1 nucleus.
+    """
+
+    x: Tensor
+    edge_attr: Tensor
+    edge_index: Tensor
+    pos: Tensor
+    edge_pos: Tensor
+    batch: Tensor
+    edge_batch: Tensor
+    num_graphs: int
+    kind: Tensor
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> LatentBatch:
+        """Move everything to `device`; attributes and positions also to `dtype`."""
+        floats = {name: getattr(self, name).to(device, dtype) for name in ("x", "edge_attr", "pos", "edge_pos")}
+        whole = {name: getattr(self, name).to(device) for name in ("edge_index", "batch", "edge_batch", "kind")}
+        return LatentBatch(**floats, **whole, num_graphs=self.num_graphs)
+
+
+def subgraph(batch: LatentBatch, keep: Tensor) -> LatentBatch:
+    """Subgraph induced by the vertices where `keep` (N,) bool is set; edges re-indexed, `num_graphs` unchanged."""
+    kept = keep.nonzero().squeeze(1)
+    edges = keep[batch.edge_index].all(0).nonzero().squeeze(1)
+    new_index = keep.cumsum(0) - 1
+    return LatentBatch(
+        x=batch.x[kept],
+        edge_attr=batch.edge_attr[edges],
+        edge_index=new_index[batch.edge_index[:, edges]],
+        pos=batch.pos[kept],
+        edge_pos=batch.edge_pos[edges],
+        batch=batch.batch[kept],
+        edge_batch=batch.edge_batch[edges],
+        num_graphs=batch.num_graphs,
+        kind=batch.kind[kept],
+    )
+
+
+def repeated(batch: LatentBatch, times: int) -> LatentBatch:
+    """`batch` side by side with itself `times` times, as ``times * num_graphs`` graphs."""
+    copies = torch.arange(times, device=batch.x.device)
+    return LatentBatch(
+        x=batch.x.repeat(times, 1),
+        edge_attr=batch.edge_attr.repeat(times, 1),
+        edge_index=_shifted(batch.edge_index, copies * batch.x.shape[0]),
+        pos=batch.pos.repeat(times, 1),
+        edge_pos=batch.edge_pos.repeat(times, 1),
+        batch=_shifted(batch.batch, copies * batch.num_graphs),
+        edge_batch=_shifted(batch.edge_batch, copies * batch.num_graphs),
+        num_graphs=times * batch.num_graphs,
+        kind=batch.kind.repeat(times),
+    )
+
+
+def _shifted(index: Tensor, shifts: Tensor) -> Tensor:
+    """(..., n) index to (..., len(shifts) * n), copy k shifted by ``shifts[k]``."""
+    return (index.unsqueeze(-2) + shifts.unsqueeze(-1)).flatten(-2)

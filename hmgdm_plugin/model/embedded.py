@@ -1,0 +1,60 @@
+"""What the encoder gives for whole graphs, and its task-free readouts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .batch import LatentBatch
+from .segments import segment_mean, segment_std
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """Encoder features of every entity of a batch.
+
+    Parameters
+    ----------
+    x : (N, h)
+        Vertex features, level L.
+    edges : (M, h)
+        Edge features, level L; zeros in a model without edge stream.
+    layers_x : list of (N, h)
+        Vertex features of levels 1..L.
+    gates : list of (M,)
+        Weight of each edge in the vertex messages of levels 2..L.
+    source : LatentBatch
+        The batch embedded.
+    """
+
+    x: Tensor
+    edges: Tensor
+    layers_x: list[Tensor]
+    gates: list[Tensor]
+    source: LatentBatch
+
+    def vertex_mean(self) -> Tensor:
+        """(B, h)."""
+        return segment_mean(self.x, self.source.batch, self.source.num_graphs)
+
+    def edge_mean(self) -> Tensor:
+        """(B, h); zeros for a graph without edges."""
+        return segment_mean(self.edges, self.source.edge_batch, self.source.num_graphs)
+
+    def pooled(self) -> Tensor:
+        """Task-free embedding of each graph, (B, 2h): mean of vertices, mean of edges."""
+        return torch.cat([self.vertex_mean(), self.edge_mean()], dim=1)
+
+    def spread(self) -> Tensor:
+        """(B, 2h): standard deviation of vertices and of edges."""
+        source = self.source
+        both = ((self.x, source.batch), (self.edges, source.edge_batch))
+        return torch.cat([segment_std(rows, index, source.num_graphs) for rows, index in both], dim=1)
+
+    def tokens(self) -> Tensor:
+        """(N, 2h): each vertex beside the mean of its edges, zeros if it has none."""
+        ends = self.source.edge_index
+        incident = segment_mean(torch.cat([self.edges, self.edges]), ends.flatten(), self.x.shape[0])
+        return torch.cat([self.x, incident], dim=1)

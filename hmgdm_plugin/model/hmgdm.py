@@ -1,0 +1,221 @@
+"""H-MGDM, stage 2: a masked graph diffusion model on entity graphs.
+
+Letters: P visible and R hidden rows of N vertices (M edges), B graphs, h width, L levels; X, F vertex and edge
+features; x_t noisy attributes at step t; u the decoder's correction (see `noise`). One training step: split, noise
+the hidden part, encode the visible part, restore the hidden part from both, compare.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from hmgdm_plugin.schema.errors import InputError
+from hmgdm_plugin.schema.settings import DiffusionSettings
+
+from .batch import LatentBatch
+from .convolution import Topology
+from .decoder import DiffusionDecoder, HiddenTokens, RestorationHead
+from .embedded import Embedding
+from .embedding import TimeEmbedding
+from .encoder import Encoded, TissueEncoder
+from .layout import Layout, Stream
+from .noise import Noise
+from .posterior import Posterior
+from .segments import segment_mean
+from .split import dual_split
+
+
+@dataclass(frozen=True)
+class Draw:
+    """All chance of one training step: what is hidden (N,) and (M,) bool, steps (B,), noise of the hidden rows."""
+
+    hide_vertices: Tensor
+    hide_edges: Tensor
+    steps: Tensor
+    vertex_noise: Tensor
+    edge_noise: Tensor
+
+
+@dataclass(frozen=True)
+class Restored:
+    """Hidden vertices or edges after the decoder.
+
+    `rows` (R,) of the batch; `noisy` x_t and `clean`, the estimate of x_0, both (R, d); per graph (B,): `loss`,
+    `trivial` (loss of the predictor without context), `counted` (False where nothing was hidden).
+    """
+
+    rows: Tensor
+    noisy: Tensor
+    clean: Tensor
+    loss: Tensor
+    trivial: Tensor
+    counted: Tensor
+
+    @property
+    def mean_loss(self) -> Tensor:
+        """Mean over the graphs that count."""
+        return self.loss.sum() / self.counted.sum().clamp(min=1)
+
+    @property
+    def mean_trivial(self) -> Tensor:
+        """The same of the trivial predictor."""
+        return self.trivial.sum() / self.counted.sum().clamp(min=1)
+
+
+class HMGDM(nn.Module):
+    """The masked graph diffusion model.
+
+    Parameters
+    ----------
+    settings : DiffusionSettings
+        Every field is one of the paper's choices or ablations.
+    vertex_parts, edge_parts : tuple of int
+        Sizes of the blocks of an attribute vector, such as (256, 60); blocks weigh the same in the loss.
+
+    Raises
+    ------
+    InputError
+        Settings that exclude each other.
+
+    Notes
+    -----
+    Method: Zhuang et al., AAAI 2025 (arXiv 2412.10482). Own parametrisation: `noise`; joint attention: `decoder`.
+    """
+
+    vertex_weight: Tensor
+    edge_weight: Tensor
+
+    def __init__(self, settings: DiffusionSettings, vertex_parts: tuple[int, ...], edge_parts: tuple[int, ...]) -> None:
+        super().__init__()
+        if settings.hidden % settings.heads:
+            raise InputError(
+                f"diffusion: hidden = {settings.hidden} with heads = {settings.heads}",
+                "make hidden a multiple of heads",
+            )
+        self.settings = settings
+        dv, de = sum(vertex_parts), sum(edge_parts)
+        self.noise = Noise(settings)
+        self.encoder = TissueEncoder(settings, dv, de)
+        self.posterior = Posterior(settings.hidden, edges=settings.edges) if settings.kl_weight > 0 else None
+        self.time = TimeEmbedding(settings.hidden)
+        self.vertex_tokens = HiddenTokens(dv, settings, kinds=True)
+        self.edge_tokens = HiddenTokens(de, settings, kinds=False) if settings.edges else None
+        self.decoder = DiffusionDecoder(settings)
+        self.vertex_head = RestorationHead(settings.hidden, dv)
+        self.edge_head = RestorationHead(settings.hidden, de) if settings.edges else None
+        self.register_buffer("vertex_weight", _part_weight(vertex_parts), persistent=False)
+        self.register_buffer("edge_weight", _part_weight(edge_parts), persistent=False)
+
+    def forward(self, batch: LatentBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """Losses of one training step on fresh chance from `generator`.
+
+        Returns
+        -------
+        dict
+            ``vertex``, ``edge``: squared error of the target, mean over dimensions of a block, blocks, entities,
+            graphs; ``kl``; ``total`` = 0.5 vertex + 0.5 edge + kl_weight * kl (vertex alone without edge stream);
+            ``trivial``, detached: the first two terms for the predictor that knows x_t only.
+        """
+        vertex, edge, kl = self.restore(batch, self.draw(batch, generator), generator)
+        if edge is None:
+            zero = torch.zeros_like(vertex.mean_loss)
+            parts, trivial, edge_loss = vertex.mean_loss, vertex.mean_trivial, zero
+        else:
+            edge_loss = edge.mean_loss
+            parts = 0.5 * vertex.mean_loss + 0.5 * edge_loss
+            trivial = 0.5 * vertex.mean_trivial + 0.5 * edge.mean_trivial
+        total = parts + self.settings.kl_weight * kl
+        return {"total": total, "vertex": vertex.mean_loss, "edge": edge_loss, "kl": kl, "trivial": trivial.detach()}
+
+    def draw(self, batch: LatentBatch, generator: torch.Generator | None = None) -> Draw:
+        """Draw the split, the steps and the noise of one training step."""
+        settings, graphs = self.settings, batch.num_graphs
+        hide_vertices = dual_split(batch.batch, graphs, settings.vertex_mask_ratio, generator)
+        hide_edges = torch.zeros_like(batch.edge_batch, dtype=torch.bool)
+        if settings.edges:
+            hide_edges = dual_split(batch.edge_batch, graphs, settings.edge_mask_ratio, generator)
+        return Draw(
+            hide_vertices,
+            hide_edges,
+            self.noise.draw_steps(graphs, generator),
+            self.noise.draw_noise(int(hide_vertices.sum()), batch.x, generator),
+            self.noise.draw_noise(int(hide_edges.sum()), batch.edge_attr, generator),
+        )
+
+    def restore(
+        self, batch: LatentBatch, draw: Draw, generator: torch.Generator | None = None
+    ) -> tuple[Restored, Restored | None, Tensor]:
+        """Restore what `draw` hides: vertices, edges (None without edge stream), and the KL term.
+
+        `generator` drives the sample of the stage-2 posterior, where there is one.
+        """
+        layout = Layout.of(batch, draw.hide_vertices, draw.hide_edges, with_edges=self.settings.edges)
+        encoded = self.encode(batch, layout)
+        kl = batch.x.new_zeros(())
+        if self.posterior is not None:
+            encoded, kl = self.posterior.sample(encoded, layout, batch.num_graphs, generator)
+        noisy_x = self._noisy(batch.x, layout.vertices, draw.vertex_noise, draw.steps)
+        noisy_f = self._noisy(batch.edge_attr, layout.edges, draw.edge_noise, draw.steps)
+        u_x, u_f = self.decode(batch, encoded, noisy_x, noisy_f, draw.steps, layout)
+        vertex = self._compare(
+            batch.x, layout.vertices, noisy_x, u_x, draw.vertex_noise, draw.steps, self.vertex_weight
+        )
+        if u_f is None:
+            return vertex, None, kl
+        edge = self._compare(batch.edge_attr, layout.edges, noisy_f, u_f, draw.edge_noise, draw.steps, self.edge_weight)
+        return vertex, edge, kl
+
+    def encode(self, batch: LatentBatch, layout: Layout) -> Encoded:
+        """Encoder levels of the visible part; hidden attributes are not read."""
+        return self.encoder(batch, layout.vertices.visible, layout.edges.visible, layout.visible)
+
+    def decode(
+        self, batch: LatentBatch, encoded: Encoded, noisy_x: Tensor, noisy_f: Tensor, steps: Tensor, layout: Layout
+    ) -> tuple[Tensor, Tensor | None]:
+        """Corrections u of the hidden vertices (R, dv) and edges (R', de), from x_t and the visible part."""
+        tau = self.time(steps)  # (B, h)
+        v, e = layout.vertices, layout.edges
+        x = self.vertex_tokens(noisy_x, batch.pos[v.hidden], batch.kind[v.hidden], tau[v.hidden_batch])
+        f = None
+        if self.edge_tokens is not None:
+            f = self.edge_tokens(noisy_f, batch.edge_pos[e.hidden], None, tau[e.hidden_batch])
+        x, f = self.decoder(encoded, x, f, tau, layout)
+        u_f = None if f is None or self.edge_head is None else self.edge_head(f).to(batch.x.dtype)
+        return self.vertex_head(x).to(batch.x.dtype), u_f
+
+    def embed(self, batch: LatentBatch) -> Embedding:
+        """Features of every entity: no mask, no noise, posterior mean; needs no generator, draws nothing."""
+        n, m = batch.x.shape[0], batch.edge_index.shape[1]
+        everything = (torch.arange(size, device=batch.x.device) for size in (n, m))
+        encoded = self.encoder(batch, *everything, Topology.of(batch.edge_index, n, n, batch.x.dtype))
+        x, f = encoded.x[-1], encoded.f[-1] if encoded.f else batch.x.new_zeros(m, self.settings.hidden)
+        if self.posterior is not None:
+            x, f = self.posterior.mean(x, f)
+        return Embedding(x, f, encoded.x, encoded.gates, batch)
+
+    def _noisy(self, x0: Tensor, stream: Stream, noise: Tensor, steps: Tensor) -> Tensor:
+        return self.noise.sample(x0[stream.hidden], noise, steps[stream.hidden_batch])
+
+    def _compare(
+        self, x0: Tensor, stream: Stream, noisy: Tensor, u: Tensor, noise: Tensor, steps: Tensor, weight: Tensor
+    ) -> Restored:
+        """Loss per graph of corrections `u` (R, d) against the target, in the target's space."""
+        t = steps[stream.hidden_batch]
+        target = self.noise.target(x0[stream.hidden], noise, t)
+
+        def per_graph(correction: Tensor) -> Tensor:
+            error = (self.noise.prediction(noisy, correction, t) - target).square()
+            return segment_mean((error * weight).sum(1, keepdim=True), stream.hidden_batch, steps.shape[0]).squeeze(1)
+
+        counted = torch.bincount(stream.hidden_batch, minlength=steps.shape[0]) > 0
+        with torch.no_grad():
+            trivial, clean = per_graph(torch.zeros_like(u)), self.noise.clean(noisy, u, t)
+        return Restored(stream.hidden, noisy, clean, per_graph(u), trivial, counted)
+
+
+def _part_weight(parts: tuple[int, ...]) -> Tensor:
+    """Weight of each dimension: mean inside a block, blocks equal; sums to 1."""
+    return torch.cat([torch.full((size,), 1.0 / (size * len(parts))) for size in parts])
