@@ -1,0 +1,186 @@
+"""Find a model, check it, and bring it up ready to answer."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..schema.errors import InputError
+from .card import CARD, Card, Head, read_card
+from .digest import AGAIN, verify
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from ..model.features import EntityFeatures
+    from ..model.heads import ClusterHead, GatedHead
+    from ..model.hmgdm import HMGDM
+
+WEIGHTS = "weights.safetensors"
+PLACES = "HMGDM_MODELS"
+RESTORE = f"restore the {CARD} that came with these weights"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A verified model in evaluation mode, on `device`, that no gradient changes."""
+
+    card: Card
+    folder: Path
+    digest: str
+    features: EntityFeatures
+    encoder: HMGDM
+    heads: dict[str, GatedHead | ClusterHead]
+    device: torch.device
+
+
+def installed() -> dict[str, Path]:
+    """Models by name: folders of ``HMGDM_MODELS``, then of the package, then beside it; the first of a name wins."""
+    package = Path(__file__).resolve().parent.parent
+    named = [Path(place) for place in os.environ.get(PLACES, "").split(os.pathsep) if place]
+    found: dict[str, Path] = {}
+    for place in (*named, package / "model_zoo", package.parent / "model_zoo"):
+        for card in sorted(place.glob(f"*/{CARD}")):
+            found.setdefault(card.parent.name, card.parent)
+    return found
+
+
+def find(name_or_folder: str | Path) -> Path:
+    """Folder of the model called `name_or_folder`, or that folder itself if it holds a model.
+
+    Raises
+    ------
+    InputError
+        There is no such model; the sentence names the nearest, or what there is.
+    """
+    folder = Path(name_or_folder)
+    if (folder / CARD).is_file():
+        return folder
+    models = installed()
+    name = str(name_or_folder)
+    if name in models:
+        return models[name]
+    if folder.is_dir():
+        raise InputError(
+            f"{folder}: is a folder without {CARD}", "give a model folder, or a name that models list shows"
+        )
+    close = difflib.get_close_matches(name, models, n=1, cutoff=0.5)
+    there = ", ".join(sorted(models)) or "none is installed"
+    raise InputError(f"{name}: no such model (there is: {there})", f"did you mean {close[0]!r}?" if close else _how())
+
+
+def _how() -> str:
+    return f"give a model folder, or set {PLACES} to the folder that holds it"
+
+
+def choose_device(name: str) -> torch.device:
+    """Device called `name`; ``auto`` is CUDA, else MPS, else the CPU.
+
+    Raises
+    ------
+    InputError
+        This machine, or this build of torch, does not have it.
+    """
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(each for each, available in there.items() if available))
+    if not there.get(name, False):
+        raise InputError(f"--device {name}: torch {torch.__version__} finds none here", "use --device cpu, or auto")
+    return torch.device(name)
+
+
+def load(name_or_folder: str | Path, device: str = "cpu") -> LoadedModel:
+    """Verify the model and load it; nothing of it is read before its digests agree.
+
+    Raises
+    ------
+    InputError
+        No such device or model, a file that is missing or changed, or weights that do not fit the card.
+    """
+    from ..model.autoencoder import EntityAutoencoder
+    from ..model.features import EntityFeatures
+    from ..model.hmgdm import HMGDM
+
+    where = choose_device(device)
+    folder = find(name_or_folder)
+    digest = verify(folder)
+    card = read_card(folder)
+    weights = Weights(folder / WEIGHTS)
+    autoencoder = EntityAutoencoder(card.autoencoder, card.graph.stored_px)
+    features = EntityFeatures(autoencoder, card.descriptors, card.diffusion.features)
+    encoder = HMGDM(card.diffusion, features.parts, features.parts)
+    weights.fill("features.", features)
+    weights.fill("hmgdm.", encoder)
+    heads = {spec.name: _head(spec, 2 * card.diffusion.hidden, weights) for spec in card.head}
+    weights.all_used()
+    for module in (features, encoder, *heads.values()):
+        module.to(where).eval().requires_grad_(False)
+    return LoadedModel(card, folder, digest, features, encoder, heads, where)
+
+
+def _head(spec: Head, dim: int, weights: Weights) -> GatedHead | ClusterHead:
+    """Head `spec` on embeddings of length `dim`; its other sizes follow from its tensors."""
+    from ..model.heads import ClusterHead, GatedHead
+
+    prefix = f"head.{spec.name}."
+    head: GatedHead | ClusterHead
+    if spec.kind == "clusters":
+        clusters, components = weights.shape(prefix + "centroids", 2)
+        head = ClusterHead(dim, components, len(spec.classes) or clusters)
+    else:
+        gate_hidden, _ = weights.shape(prefix + "gate.0.weight", 2)
+        head = GatedHead(dim, len(spec.classes) or 1, spec.kind, spec.transform, gate_hidden)
+    weights.fill(prefix, head)
+    return head
+
+
+class Weights:
+    """Tensors of one safetensors file, handed out by prefix and checked against the module that takes them."""
+
+    def __init__(self, path: Path) -> None:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        self.path = path
+        try:
+            self.tensors: dict[str, Tensor] = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise InputError(f"{path}: is not a safetensors file ({error})", AGAIN) from error
+
+    def shape(self, name: str, dimensions: int) -> tuple[int, ...]:
+        """Sizes of the tensor `name`, which must have so many dimensions."""
+        tensor = self.tensors.get(name)
+        if tensor is None or tensor.dim() != dimensions:
+            raise InputError(f"{self.path}: {name!r} is missing or of another shape", RESTORE)
+        return tuple(tensor.shape)
+
+    def fill(self, prefix: str, module: nn.Module) -> None:
+        """Load the tensors under `prefix` into `module`; names and shapes must be its own.
+
+        Raises
+        ------
+        InputError
+            A tensor is missing, too many, or of another shape.
+        """
+        wanted = module.state_dict()
+        names = [name for name in self.tensors if name.startswith(prefix)]
+        found = {name.removeprefix(prefix): self.tensors.pop(name) for name in names}
+        for name in sorted(wanted.keys() ^ found.keys()):
+            what = "is missing" if name in wanted else "is not part of the model"
+            raise InputError(f"{self.path}: {prefix + name!r} {what}", RESTORE)
+        for name, tensor in found.items():
+            if tensor.shape != wanted[name].shape:
+                shapes = f"{tuple(tensor.shape)}, the card needs {tuple(wanted[name].shape)}"
+                raise InputError(f"{self.path}: {prefix + name!r} is {shapes}", RESTORE)
+        module.load_state_dict(found)
+
+    def all_used(self) -> None:
+        """Every tensor must have found its place."""
+        for name in sorted(self.tensors):
+            raise InputError(f"{self.path}: {name!r} is not part of the model", RESTORE)
