@@ -30,6 +30,6 @@ def dual_split(batch: Tensor, num_graphs: int, ratio: float, generator: torch.Ge
     where = generator.device if generator is not None else batch.device
     key = torch.rand(batch.numel(), generator=generator, dtype=torch.float64, device=where).to(batch.device)
     count = torch.bincount(batch, minlength=num_graphs)
-    hide = torch.minimum((count * ratio + 1e-9).floor().long().clamp(min=1), (count - 1).clamp(min=0))
+    hide = torch.minimum((count.double() * ratio + 1e-9).floor().long().clamp(min=1), (count - 1).clamp(min=0))
     order = (key + 2.0 * batch).argsort()
     return rank_in_graph(batch, count, order) < hide[batch]

@@ -1,0 +1,159 @@
+"""Heads on frozen embeddings: gated pooling to values or classes, and clusters for what has no label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.utils import softmax
+
+from .segments import segment_sum
+
+EPSILON = 1e-6  # added to the gated variance: its root has a gradient also where all tokens are equal
+
+
+@dataclass(frozen=True)
+class HeadOutput:
+    """Answer per graph.
+
+    Parameters
+    ----------
+    value : (B, outputs)
+        In the target's own units; class probabilities for classification.
+    raw : (B, outputs)
+        Before the link: standardised (log) target, or logits.
+    gate : (N,)
+        Weight of each vertex in its graph; sums to 1 per graph.
+    """
+
+    value: Tensor
+    raw: Tensor
+    gate: Tensor
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Gated moments of the standardised tokens: `mean`, `std` (B, d); `gate` (N,); `z` (N, d)."""
+
+    mean: Tensor
+    std: Tensor
+    gate: Tensor
+    z: Tensor
+
+
+class GatedHead(nn.Module):
+    """Attention pooling (Ilse et al. 2018) of vertex tokens, then one linear layer on [gated mean | gated std].
+
+    Gate logits are exactly 0 at the start, which is mean pooling; so are the linear weights, which is the mean target.
+
+    Parameters
+    ----------
+    dim : int
+        d, token length: 2h for `Embedding.tokens`.
+    outputs : int
+        Values, or classes.
+    kind : {"regression", "classification"}
+    transform : {"none", "log"}
+        "log": the target enters as log(1 + target). Regression only.
+    gate_hidden : int
+        Width of the gate network.
+
+    Attributes
+    ----------
+    token_mean, token_std : (d,)
+        Standardisation of the tokens.
+    target_mean, target_std : (outputs,)
+        Standardisation of the transformed target.
+    """
+
+    token_mean: Tensor
+    token_std: Tensor
+    target_mean: Tensor
+    target_std: Tensor
+
+    def __init__(
+        self,
+        dim: int,
+        outputs: int,
+        kind: Literal["regression", "classification"],
+        transform: Literal["none", "log"] = "none",
+        gate_hidden: int = 16,
+    ) -> None:
+        super().__init__()
+        self.kind, self.transform = kind, transform
+        gate_out = nn.Linear(gate_hidden, 1, bias=False)  # a bias would cancel in the softmax
+        self.linear = nn.Linear(2 * dim, outputs)
+        for weight in (gate_out.weight, self.linear.weight, self.linear.bias):
+            nn.init.zeros_(weight)
+        self.gate = nn.Sequential(nn.Linear(dim, gate_hidden), nn.Tanh(), gate_out)
+        for name, size in (("token", dim), ("target", outputs)):
+            self.register_buffer(f"{name}_mean", torch.zeros(size))
+            self.register_buffer(f"{name}_std", torch.ones(size))
+
+    def pool(self, tokens: Tensor, batch: Tensor, num_graphs: int) -> Pooled:
+        """Gate and pool tokens (N, d) of the graphs `batch` (N,)."""
+        z = (tokens - self.token_mean) / self.token_std
+        gate = softmax(self.gate(z), batch, num_nodes=num_graphs)  # (N, 1)
+        mean = segment_sum(gate * z, batch, num_graphs)
+        variance = segment_sum(gate * (z - mean[batch]).square(), batch, num_graphs)
+        return Pooled(mean, (variance + EPSILON).sqrt(), gate.squeeze(1), z)
+
+    def forward(self, tokens: Tensor, batch: Tensor, num_graphs: int) -> HeadOutput:
+        """Answer for `num_graphs` graphs with tokens (N, d) of the graphs `batch` (N,)."""
+        pooled = self.pool(tokens, batch, num_graphs)
+        raw = self.linear(torch.cat([pooled.mean, pooled.std], dim=1))
+        return HeadOutput(self._value(raw), raw, pooled.gate)
+
+    def loss(self, output: HeadOutput, target: Tensor) -> Tensor:
+        """Mean squared error of the standardised target (B, outputs), or cross-entropy of classes (B,) int64."""
+        if self.kind == "classification":
+            return nn.functional.cross_entropy(output.raw, target)
+        wanted = target.log1p() if self.transform == "log" else target
+        return nn.functional.mse_loss(output.raw, (wanted - self.target_mean) / self.target_std)
+
+    def _value(self, raw: Tensor) -> Tensor:
+        if self.kind == "classification":
+            return raw.softmax(dim=1)
+        value = raw * self.target_std + self.target_mean
+        return value.expm1() if self.transform == "log" else value
+
+
+class ClusterHead(nn.Module):
+    """Nearest of K centroids in a whitened PCA space of pooled embeddings.
+
+    Parameters
+    ----------
+    dim, components, clusters : int
+        d, p, K.
+
+    Attributes
+    ----------
+    mean : (d,)
+    components : (d, p)
+        Orthonormal columns, by falling variance.
+    scale : (p,)
+        Standard deviation along each.
+    centroids : (K, p)
+    """
+
+    mean: Tensor
+    components: Tensor
+    scale: Tensor
+    centroids: Tensor
+
+    def __init__(self, dim: int, components: int, clusters: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("components", torch.eye(dim, components))
+        self.register_buffer("scale", torch.ones(components))
+        self.register_buffer("centroids", torch.zeros(clusters, components))
+
+    def project(self, pooled: Tensor, k: int = 3) -> Tensor:
+        """First `k` whitened components (B, k) of pooled embeddings (B, d): a colour, for a picture."""
+        return (pooled - self.mean) @ self.components[:, :k] / self.scale[:k]
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Cluster (B,) int64 of pooled embeddings (B, d)."""
+        return torch.cdist(self.project(pooled, self.scale.numel()), self.centroids).argmin(dim=1)

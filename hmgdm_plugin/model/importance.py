@@ -1,0 +1,85 @@
+"""Which entities and contacts carry an answer: gradient x input, gate contributions, deletion and insertion."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from .batch import LatentBatch, repeated, subgraph
+from .heads import EPSILON, GatedHead
+from .hmgdm import HMGDM
+
+
+def gradient_x_input(model: HMGDM, head: GatedHead, batch: LatentBatch, output: int) -> tuple[Tensor, Tensor]:
+    """Signed relevance of every vertex (N,) and edge (M,) for the head's raw `output`.
+
+    Gradient times input (captum), summed over attribute dimensions; each graph's relevance is that of its own answer.
+    In a model without edge stream the edges' attributes are not read: zeros.
+    """
+    from captum.attr import InputXGradient
+
+    def answer(x: Tensor, edge_attr: Tensor) -> Tensor:
+        tokens = model.embed(replace(batch, x=x, edge_attr=edge_attr)).tokens()
+        return (
+            head(tokens, batch.batch, batch.num_graphs).raw + 0.0 * edge_attr.sum()
+        )  # keeps unread edges in the graph
+
+    inputs = (batch.x.detach().clone(), batch.edge_attr.detach().clone())
+    vertex, edge = InputXGradient(answer).attribute(inputs, target=output)
+    return vertex.detach().sum(1), edge.detach().sum(1)
+
+
+def gate_contribution(head: GatedHead, tokens: Tensor, batch: Tensor, num_graphs: int, output: int) -> Tensor:
+    """What each vertex (N,) adds to the head's raw `output` of its graph through the gated pooling.
+
+    ``gate_i * relevance_i``, with ``relevance_i = w_mean . z_i + w_std . ((z_i - mean)^2 + eps) / std`` for tokens z_i,
+    gated mean and std. The mean is linear, so its part is exact; the std is shared in proportion to each vertex's
+    squared distance from the mean, weighed by its gate. A graph's contributions sum to its raw output less the bias.
+    """
+    pooled = head.pool(tokens, batch, num_graphs)
+    w_mean, w_std = head.linear.weight[output].chunk(2)
+    spread = ((pooled.z - pooled.mean[batch]).square() + EPSILON) / pooled.std[batch]
+    return pooled.gate * (pooled.z @ w_mean + spread @ w_std)
+
+
+def deletion_curve(model: HMGDM, head: GatedHead, batch_of_one: LatentBatch, order: Tensor, steps: int = 10) -> Tensor:
+    """Head values (steps + 1, outputs) after deleting the first k/steps of the vertices in `order`, k = 0..steps.
+
+    Vertices go with their edges; the last one stays. All steps run as one batch.
+
+    Parameters
+    ----------
+    batch_of_one : LatentBatch
+        One graph of N vertices.
+    order : (N,) int64
+        A permutation of the vertices, first to go first.
+    """
+    return _scores(model, head, batch_of_one, _first(order, steps, most=order.numel() - 1).logical_not())
+
+
+def insertion_curve(model: HMGDM, head: GatedHead, batch_of_one: LatentBatch, order: Tensor, steps: int = 10) -> Tensor:
+    """Head values (steps + 1, outputs) with only the first k/steps of the vertices in `order`, at least one."""
+    return _scores(model, head, batch_of_one, _first(order, steps, least=1))
+
+
+def _first(order: Tensor, steps: int, least: int = 0, most: int | None = None) -> Tensor:
+    """(steps + 1, N) bool: the first k/steps of the vertices in `order`, at least `least`, at most `most`."""
+    n = order.numel()
+    sizes = (
+        (torch.arange(steps + 1, device=order.device) * n / steps)
+        .round()
+        .long()
+        .clamp(least, n if most is None else most)
+    )
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(n, device=order.device)
+    return rank < sizes[:, None]
+
+
+@torch.no_grad()
+def _scores(model: HMGDM, head: GatedHead, batch_of_one: LatentBatch, keep: Tensor) -> Tensor:
+    """Head values (K, outputs) of the K induced subgraphs that `keep` (K, N) picks."""
+    graphs = subgraph(repeated(batch_of_one, keep.shape[0]), keep.flatten())
+    return head(model.embed(graphs).tokens(), graphs.batch, graphs.num_graphs).value
