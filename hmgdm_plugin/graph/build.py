@@ -68,13 +68,14 @@ def build(rgb: NDArray[np.uint8], tile: Tile, slide: str, settings: GraphSetting
     edges = edge_list(labels, count)
     smooth, coded = planes_for(rgb, planes)
     fields = {}
-    for key, where, desc, members in (
-        ("x", "pos", "desc", regions(labels, count)),
-        ("edge_attr", "edge_pos", "edge_desc", bands(labels, edges, count, settings.band_px)),
+    for key, where, desc, area, members in (
+        ("x", "pos", "desc", "area", regions(labels, count)),
+        ("edge_attr", "edge_pos", "edge_desc", "edge_area", bands(labels, edges, count, settings.band_px)),
     ):
         windows, centres = cut_windows(rgb, members, settings.window_px, settings.stored_px, settings.fill_rgb)
         fields[key] = torch.from_numpy(windows)
         fields[where] = torch.from_numpy(tile.to_slide(centres).astype(np.float32))
+        fields[area] = torch.from_numpy(np.diff(members.offsets).astype(np.float32) / labels.size)
         fields[desc] = torch.from_numpy(describe(smooth, coded, members))
     graph = EntityGraph(
         **fields,

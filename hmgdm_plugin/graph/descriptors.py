@@ -16,7 +16,9 @@ from .texture import RING_1, RING_2, TABLE_1, TABLE_2, dark_regions, gradient, p
 
 _MOMENTS = ("lightness", "red-green", "blue-yellow", "haematoxylin", "eosin", "gradient", "fine", "middle", "coarse")
 _STAIN_EDGES = np.array([0.05, 0.15, 0.3], np.float32)
-_BLOB_THRESHOLD = np.float32(0.02)
+_NUCLEUS_PX = 2.5, 5.0  # sigmas of the difference of Gaussians that answers to nuclei at 0.5 um/px
+_SEED_RADIUS_PX = 4
+_PALE_BLOB = np.float32(0.02)
 NAMES: tuple[str, ...] = (
     *(f"{name} mean" for name in _MOMENTS),
     *(f"{name} spread" for name in _MOMENTS),
@@ -24,8 +26,8 @@ NAMES: tuple[str, ...] = (
     *(f"eosin share {k}" for k in range(4)),
     *(f"pattern 8 bin {k}" for k in range(10)),
     *(f"pattern 16 bin {k}" for k in range(18)),
-    "small blobs per 100 px",
-    "large blobs per 100 px",
+    "dark blobs per 100 px",
+    "pale blobs per 100 px",
     "dark share",
     "dark border share",
     "rough nuclear area",
@@ -50,18 +52,19 @@ def planes_for(rgb: NDArray[np.uint8], planes: NDArray[np.float32]) -> tuple[NDA
     smooth : (10, H, W) float32
         The nine planes of which mean and spread are taken, then the rough nuclear area.
     coded : (6, H, W) uint8
-        Patterns of 8 and 16 pixels, small and large blobs, dark pixels, border of dark pixels.
+        Patterns of 8 and 16 pixels, dark and pale blobs, dark pixels, border of dark pixels.
     """
     stain = np.ascontiguousarray(planes[3:4])
-    s1, s2, s4, s6 = (blur(stain, sigma)[0] for sigma in (1.0, 2.0, 4.0, 6.0))
+    fine, small, large = (blur(stain, sigma)[0] for sigma in (1.0, *_NUCLEUS_PX))
     grey = rgb.sum(axis=2, dtype=np.int32)
-    small, large = peaks(s2 - s4, _BLOB_THRESHOLD, 3), peaks(s4 - s6, _BLOB_THRESHOLD / 2, 5)
-    dark, labels, count = dark_regions(s1)
-    border = dark & ~(_inner(dark).astype(bool))
-    area = rough_area(dark, small, labels, count)
+    dark, labels, count = dark_regions(fine)
+    seeds = peaks(small - large, np.float32(0.0), _SEED_RADIUS_PX) & dark
+    pale = peaks(large - small, _PALE_BLOB, _SEED_RADIUS_PX) & (1 - dark)
+    border = dark & (1 - _inner(dark))
     edge = gradient(np.ascontiguousarray(planes[0]))
-    smooth = np.stack([*planes, edge, np.abs(stain[0] - s1), np.abs(s1 - s2), np.abs(s2 - s4), area])
-    coded = np.stack([patterns(grey, RING_1, TABLE_1), patterns(grey, RING_2, TABLE_2), small, large, dark, border])
+    bands = np.abs(stain[0] - fine), np.abs(fine - small), np.abs(small - large)
+    smooth = np.stack([*planes, edge, *bands, rough_area(dark, seeds, labels, count)])
+    coded = np.stack([patterns(grey, RING_1, TABLE_1), patterns(grey, RING_2, TABLE_2), seeds, pale, dark, border])
     return smooth, coded
 
 

@@ -10,6 +10,8 @@ edge_attr     (M, 4, S, S) uint8  RGB window and mask of the band where two enti
 edge_desc     (M, D) float16      descriptors of the band's pixels
 pos           (N, 2) float32      centroid x, y in level-0 pixels
 edge_pos      (M, 2) float32      centroid x, y of the band in level-0 pixels
+area          (N,) float32        share of the tile that the entity covers; the shares sum to 1
+edge_area     (M,) float32        share of the tile that the band covers
 kind          (N,) uint8          0 tissue superpixel, 1 nucleus
 slide         str                 name of the slide
 tile          (1, 3) float32      x_px, y_px, side_px of the tile in level-0 pixels
@@ -39,6 +41,8 @@ class EntityGraph(Data):
     edge_desc: Tensor
     pos: Tensor
     edge_pos: Tensor
+    area: Tensor
+    edge_area: Tensor
     kind: Tensor
     slide: str
     tile: Tensor

@@ -22,8 +22,8 @@ from ..model.batch import LatentBatch
 from ..schema.errors import InputError
 from ..schema.graph import EntityGraph
 
-VERTEX_FIELDS = ("x", "desc", "pos", "kind")
-EDGE_FIELDS = ("edge_attr", "edge_desc", "edge_pos")
+VERTEX_FIELDS = ("x", "desc", "pos", "area", "kind")
+EDGE_FIELDS = ("edge_attr", "edge_desc", "edge_pos", "edge_area")
 LATENT_VERTEX, LATENT_EDGE = ("x", "pos", "kind"), ("edge_attr", "edge_pos")
 
 
