@@ -6,7 +6,9 @@ overlapping tiles), so that they look as they do in QuPath, which asks openslide
 
 from __future__ import annotations
 
+import struct
 import warnings
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -51,8 +53,8 @@ def read_errors() -> tuple[type[Exception], ...]:
     import openslide
     from PIL import Image
 
-    parsing = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, SyntaxError, AssertionError)
-    decoding = (OSError, EOFError, RuntimeError, MemoryError, Image.DecompressionBombError)
+    parsing = (ValueError, LookupError, TypeError, ArithmeticError, SyntaxError, AssertionError, struct.error)
+    decoding = (OSError, EOFError, RuntimeError, MemoryError, zlib.error, Image.DecompressionBombError)
     return (*parsing, *decoding, openslide.OpenSlideError)
 
 
