@@ -175,7 +175,7 @@ def _shapes(geometries: list[BaseGeometry], frame: Frame) -> NDArray[np.object_]
     """Geometries in QuPath's pixels on a grid of 0.01, valid, counter-clockwise with clockwise holes (RFC 7946)."""
     moved = shapely.transform(np.array(geometries, object), lambda points: _on_grid(frame.to_qupath(points)))
     for at in np.flatnonzero(~shapely.is_valid(moved)):
-        moved[at] = _repaired(shapely.transform(geometries[at], frame.to_qupath))
+        moved[at] = _repaired(moved[at])
     tidy = shapely.remove_repeated_points(moved)
     return shapely.reverse(shapely.normalize(tidy))  # normalize: clockwise, holes counter-clockwise
 
