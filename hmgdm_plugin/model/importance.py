@@ -20,15 +20,15 @@ def gradient_x_input(model: HMGDM, head: GatedHead, batch: LatentBatch, output: 
     """
     from captum.attr import InputXGradient
 
-    def answer(x: Tensor, edge_attr: Tensor) -> Tensor:
+    def answer(x: Tensor, edge_attr: Tensor = batch.edge_attr) -> Tensor:
         tokens = model.embed(replace(batch, x=x, edge_attr=edge_attr)).tokens()
-        return (
-            head(tokens, batch.batch, batch.num_graphs).raw + 0.0 * edge_attr.sum()
-        )  # keeps unread edges in the graph
+        return head(tokens, batch.batch, batch.num_graphs).raw
 
     inputs = (batch.x.detach().clone(), batch.edge_attr.detach().clone())
-    vertex, edge = InputXGradient(answer).attribute(inputs, target=output)
-    return vertex.detach().sum(1), edge.detach().sum(1)
+    with torch.enable_grad():
+        parts = InputXGradient(answer).attribute(inputs if model.settings.edges else inputs[:1], target=output)
+    relevance = [part.detach().sum(1) for part in parts]
+    return relevance[0], relevance[1] if model.settings.edges else batch.edge_attr.new_zeros(batch.edge_attr.shape[0])
 
 
 def gate_contribution(head: GatedHead, tokens: Tensor, batch: Tensor, num_graphs: int, output: int) -> Tensor:

@@ -109,15 +109,15 @@ class Noise(nn.Module):
 def cumulative_signal(steps: int, schedule: str) -> Tensor:
     """Share of signal variance left after each step, (T,) float64.
 
-    ``sigmoid``: beta from 1e-7 to 2e-3 along sigmoid(-6..6), for T = 1000; for another T beta scales by 1000 / T so
-    that the end stays the same. ``zero-terminal-snr``: the same, rescaled to end at 0 (Lin et al. 2024).
+    ``sigmoid``: beta from 1e-7 to 2e-3 along sigmoid(-6..6), for T = 1000; another T counts each
+    step 1000 / T times, so that the end stays the same. ``zero-terminal-snr``: the same, rescaled to end at 0 (Lin et al. 2024).
     ``mask-only``: 0 everywhere.
     """
     if schedule == "mask-only":
         return torch.zeros(steps, dtype=torch.float64)
     slope = torch.linspace(-6.0, 6.0, steps, dtype=torch.float64).sigmoid()
-    beta = (BETA_MIN + (BETA_MAX - BETA_MIN) * slope) * (REFERENCE_STEPS / steps)
-    alpha_bar = (1 - beta.clamp(max=0.999)).cumprod(0)
+    beta = BETA_MIN + (BETA_MAX - BETA_MIN) * slope
+    alpha_bar = ((-beta).log1p() * (REFERENCE_STEPS / steps)).cumsum(0).exp()
     if schedule == "sigmoid":
         return alpha_bar
     root = alpha_bar.sqrt()
