@@ -28,6 +28,8 @@ class LatentBatch:
         B; a graph may have no edges.
     kind : (N,) int64
         0 tissue superpixel, 1 nucleus.
+    area : (N,) float, optional
+        Share of the tile that each vertex covers: its weight in readouts; equal weights where it is not given.
     """
 
     x: Tensor
@@ -39,12 +41,18 @@ class LatentBatch:
     edge_batch: Tensor
     num_graphs: int
     kind: Tensor
+    area: Tensor | None = None
+
+    def weight(self) -> Tensor:
+        """Weight of each vertex (N,) in its graph's readouts; not normalised."""
+        return self.x.new_ones(self.x.shape[0]) if self.area is None else self.area
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> LatentBatch:
         """Move everything to `device`; attributes and positions also to `dtype`."""
         floats = {name: getattr(self, name).to(device, dtype) for name in ("x", "edge_attr", "pos", "edge_pos")}
         whole = {name: getattr(self, name).to(device) for name in ("edge_index", "batch", "edge_batch", "kind")}
-        return LatentBatch(**floats, **whole, num_graphs=self.num_graphs)
+        area = None if self.area is None else self.area.to(device, dtype)
+        return LatentBatch(**floats, **whole, num_graphs=self.num_graphs, area=area)
 
 
 def subgraph(batch: LatentBatch, keep: Tensor) -> LatentBatch:
@@ -62,6 +70,7 @@ def subgraph(batch: LatentBatch, keep: Tensor) -> LatentBatch:
         edge_batch=batch.edge_batch[edges],
         num_graphs=batch.num_graphs,
         kind=batch.kind[kept],
+        area=None if batch.area is None else batch.area[kept],
     )
 
 
@@ -78,6 +87,7 @@ def repeated(batch: LatentBatch, times: int) -> LatentBatch:
         edge_batch=_shifted(batch.edge_batch, copies * batch.num_graphs),
         num_graphs=times * batch.num_graphs,
         kind=batch.kind.repeat(times),
+        area=None if batch.area is None else batch.area.repeat(times),
     )
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .batch import LatentBatch
-from .segments import segment_mean, segment_std
+from .segments import segment_mean, segment_std, weighted_mean, weighted_std
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Embedding:
     source: LatentBatch
 
     def vertex_mean(self) -> Tensor:
-        """(B, h)."""
-        return segment_mean(self.x, self.source.batch, self.source.num_graphs)
+        """(B, h); each vertex counts by its area, so that the mean is over tissue and not over its pieces."""
+        return weighted_mean(self.x, self.source.weight(), self.source.batch, self.source.num_graphs)
 
     def edge_mean(self) -> Tensor:
         """(B, h); zeros for a graph without edges."""
@@ -48,10 +48,10 @@ class Embedding:
         return torch.cat([self.vertex_mean(), self.edge_mean()], dim=1)
 
     def spread(self) -> Tensor:
-        """(B, 2h): standard deviation of vertices and of edges."""
+        """(B, 2h): standard deviation of vertices, by area, and of edges."""
         source = self.source
-        both = ((self.x, source.batch), (self.edges, source.edge_batch))
-        return torch.cat([segment_std(rows, index, source.num_graphs) for rows, index in both], dim=1)
+        vertices = weighted_std(self.x, source.weight(), source.batch, source.num_graphs)
+        return torch.cat([vertices, segment_std(self.edges, source.edge_batch, source.num_graphs)], dim=1)
 
     def tokens(self) -> Tensor:
         """(N, 2h): each vertex beside the mean of its edges, zeros if it has none."""

@@ -75,6 +75,7 @@ class EntityFeatures(nn.Module):
             edge_batch=edge_batch,
             num_graphs=int(graphs.num_graphs),
             kind=graphs.kind.long(),
+            area=graphs.area,
         )
 
     def _attributes(self, windows: Tensor, desc: Tensor, mean: Tensor, std: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ class Pooled:
 class GatedHead(nn.Module):
     """Attention pooling (Ilse et al. 2018) of vertex tokens, then one linear layer on [gated mean | gated std].
 
-    Gate logits are exactly 0 at the start, which is mean pooling; so are the linear weights, which is the mean target.
+    Gate logits are exactly 0 at the start, which is mean pooling by area; so are the linear weights, which is the mean target.
 
     Parameters
     ----------
@@ -92,17 +92,18 @@ class GatedHead(nn.Module):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
             self.register_buffer(f"{name}_std", torch.ones(size))
 
-    def pool(self, tokens: Tensor, batch: Tensor, num_graphs: int) -> Pooled:
-        """Gate and pool tokens (N, d) of the graphs `batch` (N,)."""
+    def pool(self, tokens: Tensor, batch: Tensor, num_graphs: int, area: Tensor | None = None) -> Pooled:
+        """Gate and pool tokens (N, d) of the graphs `batch` (N,); `area` (N,) is the gate before it has learnt."""
         z = (tokens - self.token_mean) / self.token_std
-        gate = softmax(self.gate(z), batch, num_nodes=num_graphs)  # (N, 1)
+        prior = 0.0 if area is None else area.clamp(min=1e-9).log()[:, None]
+        gate = softmax(self.gate(z) + prior, batch, num_nodes=num_graphs)  # (N, 1)
         mean = segment_sum(gate * z, batch, num_graphs)
         variance = segment_sum(gate * (z - mean[batch]).square(), batch, num_graphs)
         return Pooled(mean, (variance + EPSILON).sqrt(), gate.squeeze(1), z)
 
-    def forward(self, tokens: Tensor, batch: Tensor, num_graphs: int) -> HeadOutput:
-        """Answer for `num_graphs` graphs with tokens (N, d) of the graphs `batch` (N,)."""
-        pooled = self.pool(tokens, batch, num_graphs)
+    def forward(self, tokens: Tensor, batch: Tensor, num_graphs: int, area: Tensor | None = None) -> HeadOutput:
+        """Answer for `num_graphs` graphs with tokens (N, d) and areas (N,) of the graphs `batch` (N,)."""
+        pooled = self.pool(tokens, batch, num_graphs, area)
         raw = self.linear(torch.cat([pooled.mean, pooled.std], dim=1))
         return HeadOutput(self._value(raw), raw, pooled.gate)
 

@@ -22,7 +22,7 @@ def gradient_x_input(model: HMGDM, head: GatedHead, batch: LatentBatch, output: 
 
     def answer(x: Tensor, edge_attr: Tensor = batch.edge_attr) -> Tensor:
         tokens = model.embed(replace(batch, x=x, edge_attr=edge_attr)).tokens()
-        return head(tokens, batch.batch, batch.num_graphs).raw
+        return head(tokens, batch.batch, batch.num_graphs, batch.area).raw
 
     inputs = (batch.x.detach().clone(), batch.edge_attr.detach().clone())
     with torch.enable_grad():
@@ -31,14 +31,16 @@ def gradient_x_input(model: HMGDM, head: GatedHead, batch: LatentBatch, output: 
     return relevance[0], relevance[1] if model.settings.edges else batch.edge_attr.new_zeros(batch.edge_attr.shape[0])
 
 
-def gate_contribution(head: GatedHead, tokens: Tensor, batch: Tensor, num_graphs: int, output: int) -> Tensor:
+def gate_contribution(
+    head: GatedHead, tokens: Tensor, batch: Tensor, num_graphs: int, output: int, area: Tensor | None = None
+) -> Tensor:
     """What each vertex (N,) adds to the head's raw `output` of its graph through the gated pooling.
 
     ``gate_i * relevance_i``, with ``relevance_i = w_mean . z_i + w_std . ((z_i - mean)^2 + eps) / std`` for tokens z_i,
     gated mean and std. The mean is linear, so its part is exact; the std is shared in proportion to each vertex's
     squared distance from the mean, weighed by its gate. A graph's contributions sum to its raw output less the bias.
     """
-    pooled = head.pool(tokens, batch, num_graphs)
+    pooled = head.pool(tokens, batch, num_graphs, area)
     w_mean, w_std = head.linear.weight[output].chunk(2)
     spread = ((pooled.z - pooled.mean[batch]).square() + EPSILON) / pooled.std[batch]
     return pooled.gate * (pooled.z @ w_mean + spread @ w_std)
@@ -82,4 +84,4 @@ def _first(order: Tensor, steps: int, least: int = 0, most: int | None = None) -
 def _scores(model: HMGDM, head: GatedHead, batch_of_one: LatentBatch, keep: Tensor) -> Tensor:
     """Head values (K, outputs) of the K induced subgraphs that `keep` (K, N) picks."""
     graphs = subgraph(repeated(batch_of_one, keep.shape[0]), keep.flatten())
-    return head(model.embed(graphs).tokens(), graphs.batch, graphs.num_graphs).value
+    return head(model.embed(graphs).tokens(), graphs.batch, graphs.num_graphs, graphs.area).value

@@ -17,6 +17,18 @@ def segment_mean(rows: Tensor, index: Tensor, size: int) -> Tensor:
     return segment_sum(rows, index, size) / count.to(rows.dtype)[:, None]
 
 
+def weighted_mean(rows: Tensor, weight: Tensor, index: Tensor, size: int) -> Tensor:
+    """Mean of the rows (R, d) of each segment by `weight` (R,) > 0: (size, d); zeros where a segment is empty."""
+    total = segment_sum(weight[:, None], index, size)
+    return segment_sum(rows * weight[:, None], index, size) / total.clamp(min=1e-12)
+
+
+def weighted_std(rows: Tensor, weight: Tensor, index: Tensor, size: int) -> Tensor:
+    """Population standard deviation by `weight` (R,): (size, d); 0 for one row or none."""
+    centred = rows - weighted_mean(rows, weight, index, size)[index]
+    return weighted_mean(centred.square(), weight, index, size).clamp(min=0).sqrt()
+
+
 def segment_std(rows: Tensor, index: Tensor, size: int) -> Tensor:
     """Population standard deviation of the rows (R, d) of each segment: (size, d); 0 for one row or none."""
     centred = rows - segment_mean(rows, index, size)[index]

@@ -24,7 +24,7 @@ from ..schema.graph import EntityGraph
 
 VERTEX_FIELDS = ("x", "desc", "pos", "area", "kind")
 EDGE_FIELDS = ("edge_attr", "edge_desc", "edge_pos", "edge_area")
-LATENT_VERTEX, LATENT_EDGE = ("x", "pos", "kind"), ("edge_attr", "edge_pos")
+LATENT_VERTEX, LATENT_EDGE = ("x", "pos", "area", "kind"), ("edge_attr", "edge_pos")
 
 
 def write_shard(path: Path, graphs: Sequence[EntityGraph], patients: Sequence[str]) -> None:
@@ -46,6 +46,7 @@ def write_latents(path: Path, batch: LatentBatch, patients: Sequence[str]) -> No
         "edge_attr": batch.edge_attr.half(),
         "pos": batch.pos.float(),
         "edge_pos": batch.edge_pos.float(),
+        "area": batch.weight().float(),
         "kind": batch.kind,
         "edge_index": batch.edge_index - first[batch.edge_batch][None],
         "vertex_ptr": first,
@@ -123,6 +124,7 @@ class Shards:
             pos=torch.cat([p["pos"] for p in parts]),
             edge_pos=torch.cat([p["edge_pos"] for p in parts]),
             kind=torch.cat([p["kind"] for p in parts]),
+            area=torch.cat([p["area"] for p in parts]),
             batch=_owner([len(p["x"]) for p in parts]),
             edge_batch=_owner([len(p["edge_attr"]) for p in parts]),
             num_graphs=len(parts),
