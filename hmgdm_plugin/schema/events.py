@@ -108,7 +108,7 @@ class Events:
 
 
 @contextmanager
-def ended_by_signal(last_word: Callable[[], None] = lambda: None, grace_s: float = 1.5) -> Iterator[None]:
+def ended_by_signal(last_word: Callable[[], None] = lambda: None, grace_s: float = 1.3) -> Iterator[None]:
     """Turn SIGTERM and Ctrl-C into `Cancelled` after every `finally` has run; main thread only.
 
     Inside, the signal arrives as `KeyboardInterrupt`, which no `except Exception` of a library (and no handler
@@ -119,34 +119,61 @@ def ended_by_signal(last_word: Callable[[], None] = lambda: None, grace_s: float
     last_word : callable
         Called once if the run has not ended by itself `grace_s` after the signal; the process then exits with 130.
     grace_s : float
-        How long a call into compiled code may still take, in seconds.
+        How long a call into compiled code, or cleaning up, may still take, in seconds.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    watch = threading.Timer(grace_s, _leave, (last_word,))
-    watch.daemon = True
 
     def stop(number: int, frame: Any) -> None:
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, signal.SIG_IGN)
-        watch.start()
         raise KeyboardInterrupt
 
     before = {each: signal.signal(each, stop) for each in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield
+        with _watched(last_word, grace_s):
+            yield
     except KeyboardInterrupt as error:
         raise Cancelled from error
     finally:
-        watch.cancel()
         for each, handler in before.items():
             signal.signal(each, handler)
 
 
-def _leave(last_word: Callable[[], None]) -> None:
-    """End this process and its own workers now."""
-    for child in multiprocessing.active_children():
-        child.kill()
-    last_word()
-    os._exit(Cancelled.exit_code)
+@contextmanager
+def _watched(last_word: Callable[[], None], grace_s: float) -> Iterator[None]:
+    """End the process where a signal did not: Python's handlers wait for compiled code to return, this does not."""
+    if os.name != "posix":
+        yield
+        return
+    ended = threading.Event()
+    wake, woken = os.pipe()
+    os.set_blocking(woken, False)
+
+    def watch() -> None:
+        while (number := os.read(wake, 1)[0]) not in (signal.SIGTERM, signal.SIGINT):
+            if number == 0:
+                return
+        if not ended.wait(grace_s):
+            for child in multiprocessing.active_children():
+                child.kill()
+            last_word()
+            os._exit(Cancelled.exit_code)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    before = signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        ended.set()
+        os.write(woken, b"\0")
+        thread.join()
+        os.close(wake)
+        os.close(woken)
+
+
+if os.name == "posix":
+    os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))  # a worker's signal is not its parent's
