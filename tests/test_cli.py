@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+import time
+import types
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hmgdm_plugin import cli
+from hmgdm_plugin.schema import options as kinds
+from hmgdm_plugin.schema.errors import HmgdmError, InputError
+from hmgdm_plugin.schema.events import Events
+
+VERBS = {
+    "demo": kinds.DemoOptions,
+    "predict": kinds.PredictOptions,
+    "explain": kinds.ExplainOptions,
+    "embed": kinds.EmbedOptions,
+    "pretrain": kinds.PretrainOptions,
+}
+Verb = Callable[[Any, Events], Mapping[str, Any]]
+TERMINATED = """
+import sys, time, types
+verb = types.ModuleType("hmgdm_plugin.predict")
+def predict(options, events):
+    try:
+        events.progress("graph", 1, 2)
+        time.sleep(30)
+    finally:
+        print("cleaned up", file=sys.stderr)
+verb.predict = predict
+sys.modules["hmgdm_plugin.predict"] = verb
+from hmgdm_plugin.cli import main
+main(["predict", "a.svs", "--events"])
+"""
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "hmgdm_plugin.cli", *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def _called(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture
+def predict_with(monkeypatch: pytest.MonkeyPatch) -> Callable[[Verb], None]:
+    """Put a function in the place of the verb: what is tested is the command line around it."""
+
+    def put(verb: Verb) -> None:
+        module = types.ModuleType("hmgdm_plugin.predict")
+        module.predict = verb  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "hmgdm_plugin.predict", module)
+
+    return put
+
+
+@pytest.fixture
+def options_of(predict_with: Callable[[Verb], None]) -> Callable[..., Any]:
+    """The options that reach the verb."""
+    reached: list[Any] = []
+
+    def verb(options: Any, events: Events) -> Mapping[str, Any]:
+        reached.append(options)
+        return {}
+
+    def call(*arguments: str) -> Any:
+        predict_with(verb)
+        assert _called("predict", *arguments) == 0
+        return reached[-1]
+
+    return call
+
+
+@pytest.mark.skipif(os.name == "nt", reason="processor time of children is not told on Windows")
+def test_help_answers_in_half_a_second() -> None:
+    """Processor time: a busy machine does not fail it."""
+    times_s = []
+    for _ in range(3):
+        before = os.times()
+        assert _run("--help").returncode == 0
+        after = os.times()
+        spent = (after.children_user - before.children_user, after.children_system - before.children_system)
+        times_s.append(sum(spent))
+    assert 0 < min(times_s) < 0.5
+
+
+def test_nothing_typed_shows_the_help_and_is_a_wrong_call() -> None:
+    done = _run()
+    assert done.returncode == 2
+    assert "predict" in done.stdout
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_option_of_a_verb_can_be_typed_and_no_other(verb: str) -> None:
+    command = next(
+        each.callback for each in cli.app.registered_commands if (each.name or each.callback.__name__) == verb
+    )
+    typed = set(command.__annotations__) - {"context", "events", "request", "return"}
+    assert typed == set(VERBS[verb].model_fields)
+
+
+def test_words_of_the_command_line_become_options(options_of: Callable[..., Any]) -> None:
+    options = options_of(
+        "a.svs", "b c.tif", "--mpp", "0.5", "--heads", "x", "--heads", "y", "--overwrite", "--workers", "2"
+    )
+    assert options.slides == (Path("a.svs"), Path("b c.tif"))
+    assert (options.mpp, options.heads, options.overwrite, options.workers) == (0.5, ("x", "y"), True, 2)
+    assert options == kinds.PredictOptions(
+        slides=options.slides, mpp=0.5, heads=("x", "y"), overwrite=True, workers=2
+    ), "what was not typed keeps its default"
+
+
+def test_the_command_line_wins_over_the_request(options_of: Callable[..., Any], tmp_path: Path) -> None:
+    request = tmp_path / "an Übung.json"
+    request.write_text(json.dumps({"slides": ['C:\\a "b".svs'], "mpp": 0.25, "overwrite": True, "seed": 7}), "utf-8")
+    options = options_of("--request", str(request), "--mpp", "0.5")
+    assert options.slides == (Path('C:\\a "b".svs'),)
+    assert (options.mpp, options.overwrite, options.seed) == (0.5, True, 7)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ('{"slide": ["a.svs"], "slides": ["a.svs"]}', "unknown key 'slide'; did you mean 'slides'?"),
+        ("[]", "not a JSON object"),
+        ("{", "not JSON"),
+        ('{"slides": []}', "no slides given"),
+    ],
+)
+def test_a_wrong_request_is_one_sentence(
+    content: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = tmp_path / "r.json"
+    request.write_text(content, "utf-8")
+    assert _called("predict", "--request", str(request)) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [("predict",), ("predict", "a.svs", "--mpp", "big"), ("nope",), ("predict", "--nope")]
+)
+def test_a_wrong_call_ends_with_two_and_an_error_line(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _called(*arguments, "--events") == 2
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert sorted(json.loads(said.out)) == ["error", "fix"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (InputError("a.svs: no microns per pixel", "pass --mpp"), 2, "a.svs: no microns per pixel; pass --mpp"),
+        (HmgdmError("1 slide failed", "see run.json"), 1, "1 slide failed; see run.json"),
+        (OSError(errno.ENOSPC, "No space left on device"), 2, "out: cannot be written (the disk is full)"),
+        (OSError(errno.EROFS, "Read-only file system"), 2, "out: cannot be written (the disk is read-only)"),
+    ],
+)
+def test_errors_become_a_sentence_and_a_code(
+    predict_with: Callable[[Verb], None],
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    code: int,
+    sentence: str,
+) -> None:
+    def verb(options: Any, events: Events) -> Mapping[str, Any]:
+        raise error
+
+    predict_with(verb)
+    assert _called("predict", "a.svs", "--results-dir", "out") == code
+    said = capsys.readouterr().err
+    assert said.startswith(f"hmgdm: {sentence}")
+    assert _called("predict", "a.svs", "--results-dir", "out", "--events") == code
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert f"{last['error']}; {last['fix']}".startswith(sentence)
+
+
+def test_an_unforeseen_error_keeps_its_traceback(
+    predict_with: Callable[[Verb], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def verb(options: Any, events: Events) -> Mapping[str, Any]:
+        raise ZeroDivisionError("by zero")
+
+    predict_with(verb)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["predict", "a.svs", "--events"])
+    assert json.loads(capsys.readouterr().out)["error"] == "unforeseen ZeroDivisionError: by zero"
+
+
+def test_sigterm_ends_with_an_error_line_and_130() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", TERMINATED], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["stage"] == "graph"
+    start_s = time.monotonic()
+    process.terminate()
+    said, warned = process.communicate(timeout=10)
+    assert time.monotonic() - start_s < 2.0
+    assert process.returncode == 130
+    assert json.loads(said) == {"error": "cancelled", "fix": "run the same command to start again"}
+    assert warned == "cleaned up\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
+def test_a_reader_who_leaves_is_no_traceback() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "hmgdm_plugin.cli", "--help"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    os.close(write)
+    assert done.stderr == b""
+    assert done.returncode == 1
