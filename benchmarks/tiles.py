@@ -104,7 +104,7 @@ def nucleus_labels(path: Path, mpp: float) -> Labeller:
     from skimage.measure import regionprops_table
 
     instances = np.load(path, allow_pickle=False)["label"]
-    table = regionprops_table(instances, properties=("centroid", "area"))
+    table = regionprops_table(instances, properties=("centroid", "area"))  # type: ignore[no-untyped-call]
     centres = np.stack([table["centroid-1"], table["centroid-0"]], axis=1) + 0.5  # pixel i covers [i, i + 1)
     area_um2 = table["area"] * mpp**2
     counted = _centre_labels(centres, instances.shape, mpp)
@@ -161,10 +161,10 @@ def _tile_of(row: dict[str, str], path: Path) -> LabelledTile:
     image = beside if beside.exists() else data_root() / row["image"]
     labels = {name: _value(text) for name, text in row.items() if name not in COLUMNS and text}
     try:
-        numbers = [float(row[name]) for name in ("mpp", "x_px", "y_px", "side_px")]
+        mpp, x_px, y_px, side_px = (float(row[name]) for name in ("mpp", "x_px", "y_px", "side_px"))
     except ValueError as error:
         raise InputError(f"{path}: {row['image']}: {error}", "give mpp, x_px, y_px and side_px as numbers") from error
-    return LabelledTile(image, *numbers, row["source"], row["patient"], row["slide"], labels)
+    return LabelledTile(image, mpp, x_px, y_px, side_px, row["source"], row["patient"], row["slide"], labels)
 
 
 def _value(text: str) -> float | str:
@@ -205,8 +205,8 @@ def _centre_labels(centres: NDArray[np.float64], shape: tuple[int, int], mpp: fl
 
 
 def _inside(centres: NDArray[np.float64], x_px: float, y_px: float, side_px: float) -> NDArray[np.bool_]:
-    corner = np.array([x_px, y_px])
-    return ((centres >= corner) & (centres < corner + side_px)).all(axis=1)
+    x, y = centres.T
+    return (x >= x_px) & (x < x_px + side_px) & (y >= y_px) & (y < y_px + side_px)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -2,7 +2,7 @@
 
     python -m benchmarks.yardstick --cache DIR [--embedding NAME=FILE.npz …] [--reference statistics]
 
-`FILE.npz` holds `x` (tiles, d) in the order of `benchmarks.tiles.build`. Baseline (a), plain statistics, is always there.
+`FILE.npz` holds `x` (tiles, d) in the order of `benchmarks.tiles.build`; baseline (a), `statistics`, is always there.
 Predictions are means over five reshuffles of the patient folds; the interval is a bootstrap over patients.
 """
 
@@ -87,6 +87,7 @@ def evaluate(
     reference: str | None = None,
     repeats: int = REPEATS,
     seed: int = 0,
+    tasks: Sequence[Task] = TASKS,
 ) -> list[Row]:
     """Judge embeddings of the same tiles on every task, and print the table as markdown.
 
@@ -103,7 +104,7 @@ def evaluate(
         or the folds share a patient, a slide or identical pixels.
     """
     _check(embeddings, tiles, reference)
-    rows = [row for task in TASKS for row in _judge(task, embeddings, tiles, reference, repeats, seed)]
+    rows = [row for task in tasks for row in _judge(task, embeddings, tiles, reference, repeats, seed)]
     print(markdown(rows))
     return rows
 

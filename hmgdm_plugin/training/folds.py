@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hmgdm_plugin.schema.errors import InputError
+from ..schema.errors import InputError
 
 Ints = NDArray[np.int64]
 

@@ -45,9 +45,9 @@ def interval(draws: Floats) -> Interval:
     Parameters
     ----------
     draws : (1 + n,)
-        ``metric(truth, guess, weights)`` with a metric of `training.metrics` and weights of `resamples`. Draws for which
-        the metric is undefined, because they hold no patient of a class, are left out. The predictions stay as they
-        are: the interval holds the choice of patients, not that of the training.
+        ``metric(truth, guess, weights)`` with a metric of `training.metrics` and weights of `resamples`. Draws without
+        a patient of some class, for which the metric is undefined, are left out. The predictions stay as they are:
+        the interval tells of the patients judged, not of those trained on.
     """
     defined = draws[1:][np.isfinite(draws[1:])]
     low, high = np.percentile(defined, [2.5, 97.5]) if defined.size else (np.nan, np.nan)

@@ -21,7 +21,7 @@ ALPHAS = tuple(float(10**k) for k in range(6))
 STRENGTHS = tuple(float(10**k) for k in range(-4, 1))  # C
 INNER_FOLDS = 5
 ITERATIONS = 300
-TOLERANCE = 1e-4
+TOLERANCE = 1e-5
 
 Floats = NDArray[np.float64]
 

@@ -8,6 +8,7 @@ Sources: Haralick 1973 (co-occurrence), Ojala 2002 (LBP), Ruifrok 2001 (HED), al
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +72,7 @@ def _moments(image: Floats) -> Floats:
 def _histograms(rgb: NDArray[np.uint8], haematoxylin: Floats) -> Floats:
     """Shares of pixels per bin; out-of-range haematoxylin counts in the outer bins."""
     ranges = [(0.0, 256.0)] * 3 + [HAEMATOXYLIN_RANGE]
-    channels = [rgb[..., 0], rgb[..., 1], rgb[..., 2], np.clip(haematoxylin, *HAEMATOXYLIN_RANGE)]
+    channels: list[NDArray[Any]] = [rgb[..., 0], rgb[..., 1], rgb[..., 2], np.clip(haematoxylin, *HAEMATOXYLIN_RANGE)]
     counts = [np.histogram(c, BINS, r)[0] for c, r in zip(channels, ranges, strict=True)]
     return np.concatenate(counts) / haematoxylin.size
 
@@ -80,8 +81,9 @@ def _cooccurrence(grey: NDArray[np.uint8]) -> Floats:
     """Six properties per distance, mean and deviation over four angles: (36,)."""
     from skimage.feature import graycomatrix, graycoprops
 
-    matrix = graycomatrix(grey // (256 // GREYS), DISTANCES_PX, ANGLES, GREYS, symmetric=True, normed=True)
-    values = np.stack([graycoprops(matrix, name) for name in PROPERTIES])  # (6, distances, angles)
+    matrix = graycomatrix(grey // (256 // GREYS), DISTANCES_PX, ANGLES, GREYS, symmetric=True, normed=True)  # type: ignore[no-untyped-call]
+    found = [graycoprops(matrix, name) for name in PROPERTIES]  # type: ignore[no-untyped-call]
+    values = np.stack(found)  # (6, distances, angles)
     return np.stack([values.mean(-1), values.std(-1)], axis=-1).ravel()
 
 
@@ -89,7 +91,7 @@ def _patterns(grey: NDArray[np.uint8]) -> Floats:
     """Shares of the rotation-invariant uniform patterns: (10 + 18,)."""
     from skimage.feature import local_binary_pattern
 
-    codes = [(local_binary_pattern(grey, p, r, "uniform").astype(np.intp), p + 2) for p, r in PATTERNS]
+    codes = [(local_binary_pattern(grey, p, r, "uniform").astype(np.intp), p + 2) for p, r in PATTERNS]  # type: ignore[no-untyped-call]
     return np.concatenate([np.bincount(code.ravel(), minlength=n) / code.size for code, n in codes])
 
 
@@ -97,7 +99,7 @@ def _gradients(grey: NDArray[np.uint8]) -> Floats:
     """Mean, deviation and percentiles of the Sobel magnitude, and its share per orientation: (16,)."""
     from skimage.filters import sobel_h, sobel_v
 
-    down, right = sobel_h(grey / 255.0), sobel_v(grey / 255.0)
+    down, right = sobel_h(grey / 255.0), sobel_v(grey / 255.0)  # type: ignore[no-untyped-call]
     size = np.hypot(down, right)
     orientation = np.histogram(np.arctan2(down, right) % np.pi, BINS, (0.0, np.pi), weights=size)[0]
     share = orientation / max(size.sum(), 1e-12)
