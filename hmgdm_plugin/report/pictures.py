@@ -1,0 +1,228 @@
+"""Pictures for people: this folder is the door to matplotlib, which is imported when the first picture is drawn.
+
+Every picture of tissue has a scale bar in microns and a legend or a colour bar with its unit. Positions are level-0
+pixels throughout. The same input gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import shapely
+from numpy.typing import ArrayLike, NDArray
+
+from ..schema.space import Tile
+from . import canvas
+from .heatmap import heatmap_tiff
+from .raster import blend, paint, seen
+
+__all__ = ["class_overlay", "crop_png", "curves", "entity_overlay", "heat_overlay", "heatmap_tiff", "rgb_overlay"]
+
+Image = NDArray[np.uint8]
+Curve = ArrayLike | tuple[ArrayLike, ArrayLike, ArrayLike]
+_SOLID = 0.6  # share of the colour in class maps
+_LINES = ("#0072B2", "#D55E00", "#6E6E6E", "#009E73", "#56B4E9", "#E69F00")
+
+
+def heat_overlay(
+    path: Path,
+    thumbnail: Image,
+    downsample: float,
+    tiles: Sequence[Tile],
+    values: ArrayLike,
+    title: str,
+    unit: str,
+    mpp_level0: float,
+    colormap: str = "viridis",
+    alpha: float = 0.5,
+) -> None:
+    """Draw one value per tile on the tissue, with a colour bar from the 2nd to the 98th percentile.
+
+    Parameters
+    ----------
+    path : Path
+        PNG to write.
+    thumbnail : array (h, w, 3) uint8
+        The whole slide.
+    downsample : float
+        Level-0 pixels per pixel of the thumbnail.
+    tiles, values : sequence of Tile, array (n,)
+        A tile whose value is NaN is not drawn.
+    title, unit : str
+        Unit as it stands beside the colour bar; empty for none.
+    mpp_level0 : float
+        Microns per level-0 pixel.
+    colormap : str
+        Name of a matplotlib colour map.
+    alpha : float
+        Share of the colour against the tissue.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
+    from matplotlib import colormaps
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import ListedColormap, Normalize
+
+    values = np.asarray(values, np.float64)
+    scale = ScalarMappable(Normalize(*canvas.span(values)), colormaps[colormap])
+    colours = np.where(np.isfinite(values)[:, None], scale.to_rgba(np.nan_to_num(values))[:, :3], np.nan)
+    picture, grey = blend(thumbnail, paint(tiles, colours, thumbnail.shape, downsample), alpha)
+    figure, axes = canvas.sheet(picture, (0.0, 0.0), downsample, title, mpp_level0)
+    scale.set_cmap(ListedColormap(seen(colormaps[colormap](np.arange(256))[:, :3], grey, alpha)))
+    canvas.colour_bar(figure, axes, scale, unit, values)
+    canvas.save(figure, path)
+
+
+def class_overlay(
+    path: Path,
+    thumbnail: Image,
+    downsample: float,
+    tiles: Sequence[Tile],
+    labels: ArrayLike,
+    names: Sequence[str],
+    rgbs: Sequence[tuple[int, int, int]],
+    title: str,
+    mpp_level0: float,
+) -> None:
+    """Draw the class or cluster of each tile; the legend says the share of tiles in each.
+
+    `labels` (n,) are indices into `names` and `rgbs`; a negative one is not drawn. Others: see `heat_overlay`.
+    """
+    labels = np.asarray(labels, np.int64)
+    table = np.asarray(rgbs, np.float64).reshape(-1, 3) / 255
+    colours = np.where(labels[:, None] < 0, np.nan, table[np.maximum(labels, 0)])
+    picture, grey = blend(thumbnail, paint(tiles, colours, thumbnail.shape, downsample), _SOLID, apart=True)
+    figure, axes = canvas.sheet(picture, (0.0, 0.0), downsample, title, mpp_level0)
+    counts = np.bincount(labels[labels >= 0], minlength=len(names))
+    shares = [f"{name} ({100 * count / max(counts.sum(), 1):.0f} %)" for name, count in zip(names, counts, strict=True)]
+    canvas.legend(figure, axes, shares, seen(table, grey, _SOLID))
+    canvas.save(figure, path)
+
+
+def rgb_overlay(
+    path: Path,
+    thumbnail: Image,
+    downsample: float,
+    tiles: Sequence[Tile],
+    rgb: ArrayLike,
+    title: str,
+    mpp_level0: float,
+) -> None:
+    """Draw three quantities per tile, (n, 3) in 0..1, as red, green and blue: similar colours, similar tissue.
+
+    Others: see `heat_overlay`.
+    """
+    picture, grey = blend(thumbnail, paint(tiles, np.clip(rgb, 0, 1), thumbnail.shape, downsample), _SOLID)
+    figure, axes = canvas.sheet(picture, (0.0, 0.0), downsample, title, mpp_level0)
+    names = ["component 1", "component 2", "component 3"]
+    canvas.legend(figure, axes, names, seen(np.eye(3), grey, _SOLID), "Similar colours: similar tissue")
+    canvas.save(figure, path)
+
+
+def entity_overlay(
+    path: Path,
+    image: Image,
+    origin_px: tuple[float, float],
+    scale: float,
+    outlines: Sequence[shapely.Geometry],
+    values: ArrayLike,
+    title: str,
+    mpp_level0: float,
+    unit: str = "importance",
+    ranked: Sequence[int] = (),
+) -> None:
+    """Draw the importance of entities as outlines with a light fill: strong where it matters, faint where not.
+
+    Parameters
+    ----------
+    path : Path
+        PNG to write.
+    image : array (h, w, 3) uint8
+        The region, at the scale it was read.
+    origin_px : (x, y)
+        Upper left corner of the image in level-0 pixels.
+    scale : float
+        Level-0 pixels per pixel of the image.
+    outlines : sequence of shapely geometry
+        Areas or lines in level-0 pixels.
+    values : array (n,)
+        Two colours when any is negative, one otherwise; NaN is not drawn.
+    title, unit : str
+        Unit as it stands beside the colour bar.
+    mpp_level0 : float
+        Microns per level-0 pixel.
+    ranked : sequence of int
+        Entities to be numbered 1, 2, … on the picture.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
+    values = np.asarray(values, np.float64)
+    figure, axes = canvas.sheet(image, origin_px, scale, title, mpp_level0)
+    mappable, strength = canvas.importance_scale(values)
+    for collection in canvas.outlined(outlines, mappable.to_rgba(values), strength):
+        axes.add_collection(collection)
+    for rank, index in enumerate(ranked, 1):
+        canvas.number(axes, outlines[index].representative_point(), rank)
+    canvas.colour_bar(figure, axes, mappable, unit, values)
+    canvas.save(figure, path)
+
+
+def curves(path: Path, x: ArrayLike, series: Mapping[str, Curve], title: str, xlabel: str, ylabel: str) -> None:
+    """Draw lines over a common `x` (n,), each an array (n,) or (mean, low, high) with a band; NaN leaves a gap."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 3.4), dpi=canvas.DPI, layout="constrained")
+    axes = figure.add_subplot()
+    for (name, curve), colour in zip(series.items(), _LINES, strict=False):
+        mean, *band = curve if isinstance(curve, tuple) else (curve,)
+        axes.plot(x, mean, color=colour, linewidth=1.6, label=name)
+        if band:
+            axes.fill_between(x, *band, color=colour, alpha=0.18, linewidth=0)
+    axes.set_title(title, loc="left", size=11, weight="bold", parse_math=False)
+    axes.set_xlabel(xlabel, parse_math=False)
+    axes.set_ylabel(ylabel, parse_math=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="0.9", linewidth=0.6)
+    for text in axes.legend(frameon=False, fontsize=9).get_texts():
+        text.set_parse_math(False)
+    canvas.save(figure, path)
+
+
+def crop_png(
+    image: Image, outline: shapely.Geometry | None = None, mpp: float | None = None, side_in: float = 1.5
+) -> bytes:
+    """A small picture of one entity as PNG.
+
+    Parameters
+    ----------
+    image : array (h, w, 3) uint8
+        The entity with its surroundings.
+    outline : shapely geometry, optional
+        In pixels of `image`; drawn as a thin line.
+    mpp : float, optional
+        Microns per pixel of `image`; draws a scale bar.
+    side_in : float
+        Longer side of the picture in inches.
+    """
+    from matplotlib.figure import Figure
+
+    height, width = image.shape[:2]
+    inches = side_in / max(height, width)
+    figure = Figure(figsize=(width * inches, height * inches), dpi=canvas.DPI)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(image, extent=(0, width, height, 0), interpolation="lanczos")
+    axes.set(autoscale_on=False)
+    axes.axis("off")
+    if outline is not None:
+        canvas.trace(axes, outline)
+    if mpp is not None:
+        canvas.scale_bar(axes, mpp, size=7)
+    return canvas.png(figure)
