@@ -75,7 +75,7 @@ def of_tiff(tif: TiffFile, properties: Mapping[str, Any]) -> tuple[float, float]
     tif : tifffile.TiffFile
         The open file.
     properties : mapping
-        tiffslide's properties; empty for an ordinary image.
+        tiffslide's properties of an Aperio slide; empty for others.
     """
     page = tif.pages.first
     if tif.ome_metadata:

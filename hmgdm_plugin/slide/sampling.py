@@ -83,7 +83,7 @@ def resample(
         pixels = np.pad(pixels, (pad_y, pad_x, (0, 0)), mode="edge")
     box = (across[0] + pad_x[0], down[0] + pad_y[0], across[1] + pad_x[0], down[1] + pad_y[0])
     image = Image.fromarray(np.ascontiguousarray(pixels))
-    return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=box))
+    return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=2.0))
 
 
 def _padding(begin: float, end: float, length: int) -> tuple[int, int]:

@@ -1,6 +1,6 @@
-"""The door to tiffslide, openslide, tifffile, zarr and PIL: levels of RGB pixels, whatever the file.
+"""The door to openslide and PIL, and to `tiffsource`: levels of RGB pixels, whatever the file.
 
-tiffslide reads TIFFs. openslide reads what tiffslide cannot, and the formats with a geometry of their own (bounds,
+tiffslide opens TIFFs. openslide reads what tiffslide cannot, and the formats with a geometry of their own (bounds,
 overlapping tiles), so that they look as they do in QuPath, which asks openslide too. PIL reads ordinary images.
 """
 
@@ -14,19 +14,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..schema.errors import InputError
 from . import pixelsize
+from .tiffsource import CONVERT, GREY, RGB, TiffSource
 
 TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 OURS = (None, "generic-tiff", "aperio")  # openslide's names of what is read without openslide
 IMAGE_FORMATS = ("PNG", "JPEG", "JPEG2000", "BMP", "TIFF")  # PIL knows more; some of them run programs
 DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
-TILE_LIMIT_PX = 8192 * 8192
-CONVERT = "save it as an 8-bit RGB TIFF, OME-TIFF, PNG or JPEG"
-
-RGB = NDArray[np.uint8]
 
 
 class Source(Protocol):
@@ -53,8 +49,8 @@ def read_errors() -> tuple[type[Exception], ...]:
     import openslide
     from PIL import Image
 
-    parsing = (ValueError, LookupError, TypeError, ArithmeticError, SyntaxError, AssertionError, struct.error)
-    decoding = (OSError, EOFError, RuntimeError, MemoryError, zlib.error, Image.DecompressionBombError)
+    parsing = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, SyntaxError, AssertionError)
+    decoding = (OSError, EOFError, RuntimeError, MemoryError, struct.error, zlib.error, Image.DecompressionBombError)
     return (*parsing, *decoding, openslide.OpenSlideError)
 
 
@@ -74,78 +70,6 @@ def open_source(path: Path) -> Source:
         if not tif.pages.first.is_tiled:
             return ImageSource(path, pixelsize.of_tiff(tif, {}))
     return TiffSource(path)
-
-
-class TiffSource:
-    """A tiled TIFF, pyramidal or not, through tiffslide."""
-
-    name = "tiffslide"
-    bounds: tuple[int, int, int, int] | None = None
-
-    def __init__(self, path: Path) -> None:
-        import tiffslide
-        import zarr
-
-        self._path = path
-        self._slide = tiffslide.TiffSlide(path)
-        tif = self._slide.ts_tifffile
-        series = tif.series[0]
-        self._axes, self.notes = _check_layout(path, series)
-        for level in series.levels:
-            _check_whole(path, level)
-        self.mpp: tuple[float, float] | None = pixelsize.of_tiff(tif, self._slide.properties)
-        opened: Any = zarr.open(
-            series.aszarr(fillvalue=255, maxworkers=1), mode="r"
-        )  # a missing tile is glass, not black
-        self._levels: list[Any] = (
-            [opened[str(n)] for n in range(len(series.levels))] if series.is_pyramidal else [opened]
-        )
-        self.sizes = [
-            (level.shape[self._axes.index("X")], level.shape[self._axes.index("Y")]) for level in self._levels
-        ]
-
-    def read(self, level: int, x: int, y: int, width: int, height: int) -> RGB:
-        """See `Source`."""
-        rows, columns = slice(y, y + height), slice(x, x + width)
-        if self._axes == "CYX":
-            return np.moveaxis(np.asarray(self._levels[level][:, rows, columns]), 0, 2)
-        pixels = np.asarray(self._levels[level][rows, columns])
-        return pixels if self._axes == "YXS" else np.repeat(pixels[..., None], 3, axis=2)
-
-    def again(self) -> Source:
-        """See `Source`."""
-        return TiffSource(self._path)
-
-    def close(self) -> None:
-        """See `Source`."""
-        self._slide.close()
-
-
-def _check_layout(path: Path, series: Any) -> tuple[str, list[str]]:
-    """Axes of a brightfield image, and notes.
-
-    Raises
-    ------
-    InputError
-        More or fewer than three channels, stacks, palettes, more than 8 bits, tiles that no memory holds.
-    """
-    page, axes, shape = series.keyframe, series.axes, series.shape
-    channels = shape[axes.find("C")] if axes == "CYX" else shape[-1] if axes == "YXS" else 1
-    grey = axes == "YX" and page.photometric == 1
-    if series.dtype != np.uint8 or not (grey or (axes in ("CYX", "YXS") and channels == 3)):
-        raise InputError(f"{path.name}: {axes} {shape} of {series.dtype} is not 8-bit RGB", CONVERT)
-    if page.tilewidth * page.tilelength > TILE_LIMIT_PX:
-        raise InputError(f"{path.name}: tiles of {page.tilewidth} x {page.tilelength} pixels are too large", CONVERT)
-    return axes, [f"{path.name}: grey image, the colours of the stain are missing"] if grey else []
-
-
-def _check_whole(path: Path, level: Any) -> None:
-    """Raise `InputError` where tiles of `level` lie beyond the end of the file."""
-    end = path.stat().st_size
-    for page in level.pages:
-        ends = (offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False))
-        if max(ends, default=0) > end:
-            raise InputError(f"{path.name}: the file is cut short", "copy it again from where it came")
 
 
 class OpenSlideSource:
@@ -203,7 +127,7 @@ class ImageSource:
         from PIL import Image
 
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # twice as large is still an error
+            warnings.simplefilter("ignore")  # about odd tags, and size: twice as large is an error
             with Image.open(path, formats=IMAGE_FORMATS) as image:
                 if image.mode in DEEP_MODES:
                     raise InputError(f"{path.name}: more than 8 bits per channel", CONVERT)
@@ -211,7 +135,7 @@ class ImageSource:
                 self._pixels = _over_white(image)
         self.sizes = [(self._pixels.shape[1], self._pixels.shape[0])]
         self.mpp: tuple[float, float] | None = mpp
-        self.notes = [f"{path.name}: grey image, the colours of the stain are missing"] if grey else []
+        self.notes = [f"{path.name}: {GREY}"] if grey else []
 
     def read(self, level: int, x: int, y: int, width: int, height: int) -> RGB:
         """See `Source`."""

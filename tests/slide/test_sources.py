@@ -1,0 +1,321 @@
+"""Every kind of file: which reader, how large, how many microns a pixel; and one sentence for those that cannot be."""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+
+from hmgdm_plugin.schema.errors import InputError
+from hmgdm_plugin.slide.pixelsize import of_ome
+from hmgdm_plugin.slide.reader import open_slide
+
+TILED: dict[str, Any] = {"tile": (64, 64), "photometric": "rgb", "compression": "deflate"}
+PIXELS = np.random.default_rng(5).integers(0, 256, (96, 130, 3), dtype=np.uint8)
+
+
+def test_pyramidal_tiff(pyramid_slide: Path, stained: NDArray[np.uint8]) -> None:
+    with open_slide(pyramid_slide) as slide:
+        assert (slide.reader, slide.name, slide.notes) == ("tiffslide", "pyramid", [])
+        assert (slide.frame.width_px, slide.frame.height_px, slide.frame.mpp) == (800, 600, 0.5)
+        assert slide.frame.bounds == (0, 0, 800, 600)
+        assert slide.level_downsamples == (1.0, 2.0, 4.0)
+        assert (slide.read_box(0, 0, 800, 600, 800, 600) == stained).all()
+
+
+def test_ome_tiff_takes_its_pixel_size_from_the_xml(ome_slide: Path, stained: NDArray[np.uint8]) -> None:
+    with open_slide(ome_slide) as slide:
+        assert (slide.reader, slide.name) == ("tiffslide", "case_1.ome")
+        assert slide.frame.mpp == pytest.approx(0.5)  # not the 72 dpi of its tags
+        assert slide.level_downsamples == (1.0, 2.0, 4.0)
+        assert (slide.read(100, 50, 128, 128) == stained[50:178, 100:228]).all()
+        half = stained[:256, 100:356].reshape(128, 2, 128, 2, 3).mean((1, 3))
+        assert np.abs(slide.read(100, 0, 256, 128) - half).max() <= 1
+
+
+def test_planes_and_pages_of_one_colour_each(tmp_path: Path) -> None:
+    planes = PIXELS.transpose(2, 0, 1)
+    size = {"PhysicalSizeX": 0.25, "PhysicalSizeY": 0.25}
+    tifffile.imwrite(tmp_path / "planes.tif", planes, planarconfig="separate", resolution=(40000, 40000, 3), **TILED)
+    pages = {**TILED, "photometric": "minisblack", "metadata": {"axes": "CYX", **size}}
+    tifffile.imwrite(tmp_path / "pages.ome.tif", planes, **pages)
+    for name in ("planes.tif", "pages.ome.tif"):
+        with open_slide(tmp_path / name) as slide:
+            assert slide.frame.mpp == pytest.approx(0.25)
+            assert (slide.read_box(0, 0, 130, 96, 130, 96) == PIXELS).all()
+
+
+def test_bounds_are_kept_apart_from_the_pixels(bounds_slide: Path, stained: NDArray[np.uint8]) -> None:
+    with open_slide(bounds_slide) as slide:
+        assert slide.reader == "openslide"
+        assert (slide.frame.width_px, slide.frame.height_px) == (1600, 1200)
+        assert slide.frame.bounds == (96, 160, 800, 600)
+        assert (slide.read(96 + 300, 160 + 200, 100, 100) == stained[200:300, 300:400]).all()
+        assert (slide.read(10, 10, 80, 80) == 255).all()  # transparent in openslide
+        assert slide.frame.to_qupath(np.array([396.0, 360.0])).tolist() == [300.0, 200.0]
+
+
+@pytest.mark.parametrize("name", ["openslide_boxes_0.dcm", "openslide_boxes_1.dcm"])
+def test_dicom(shared_data: Path, name: str) -> None:
+    import openslide
+
+    path = shared_data / "wsi" / name
+    with open_slide(path) as slide:
+        assert (slide.reader, slide.frame.width_px, slide.frame.mpp) == ("openslide", 16, 0.499)
+        theirs = np.asarray(openslide.OpenSlide(path).read_region((0, 0), 0, (16, 16)).convert("RGB"))
+        assert (slide.read(0, 0, 16, 16) == theirs).all()
+
+
+def test_dicom_that_openslide_refuses(shared_data: Path) -> None:
+    with pytest.raises(InputError, match=r"pathml_small_dicom\.dcm: cannot be read .*flavor") as caught:
+        open_slide(shared_data / "wsi" / "pathml_small_dicom.dcm", 0.5)
+    assert "OME-TIFF" in caught.value.fix
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "LA", "1", "CMYK"])
+def test_ordinary_images_of_any_mode(tmp_path: Path, mode: str) -> None:
+    image = Image.fromarray(PIXELS).convert(mode)
+    path = tmp_path / ("image.tif" if mode == "CMYK" else "image.png")
+    image.save(path, dpi=(96, 96))
+    with open_slide(path, 0.5) as slide:
+        assert slide.reader == "image"
+        expected = np.asarray(image.convert("RGB"))
+        assert (slide.read_box(0, 0, 130, 96, 130, 96) == expected).all()
+        assert bool(slide.notes) == (mode in ("L", "LA", "1"))
+
+
+def test_transparency_is_glass(tmp_path: Path) -> None:
+    pixels = np.dstack([PIXELS, np.full((96, 130), 255, np.uint8)])
+    pixels[:, :50, 3] = 0
+    Image.fromarray(pixels).save(tmp_path / "clear.png")
+    with open_slide(tmp_path / "clear.png", 0.5) as slide:
+        read = slide.read_box(0, 0, 130, 96, 130, 96)
+    assert (read[:, :50] == 255).all()
+    assert (read[:, 50:] == PIXELS[:, 50:]).all()
+
+
+def test_exif_rotation_is_left_alone(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(PIXELS).save(tmp_path / "turned.jpg", exif=exif)
+    with open_slide(tmp_path / "turned.jpg", 0.5) as slide:
+        assert (slide.frame.width_px, slide.frame.height_px) == (130, 96)
+
+
+def test_an_image_of_one_pixel(tmp_path: Path) -> None:
+    Image.new("RGB", (1, 1), (9, 8, 7)).save(tmp_path / "dot.png")
+    with open_slide(tmp_path / "dot.png", 0.5) as slide:
+        assert slide.thumbnail()[0].tolist() == [[[9, 8, 7]]]
+        pixels = slide.read(-1.0, -1.0, 3.0, 3)
+        assert (pixels == 255).all(2).sum() == 8
+        assert pixels[1, 1].tolist() == [9, 8, 7]
+
+
+def _tagged(tmp_path: Path, per_unit: float, unit: str, tiled: bool = True) -> Path:
+    path = tmp_path / "tagged.tif"
+    options = TILED if tiled else {"photometric": "rgb"}
+    tifffile.imwrite(path, PIXELS, resolution=(per_unit, per_unit), resolutionunit=unit, metadata=None, **options)
+    return path
+
+
+@pytest.mark.parametrize(("per_unit", "unit", "mpp"), [(20000, "CENTIMETER", 0.5), (101600, "INCH", 0.25)])
+def test_resolution_tags_of_a_tiled_tiff_are_believed(tmp_path: Path, per_unit: float, unit: str, mpp: float) -> None:
+    assert open_slide(_tagged(tmp_path, per_unit, unit)).frame.mpp == pytest.approx(mpp)
+
+
+@pytest.mark.parametrize(
+    ("per_unit", "unit", "tiled"),
+    [
+        (72, "INCH", True),
+        (300, "INCH", True),
+        (28.34, "CENTIMETER", True),
+        (20000, "NONE", True),
+        (20000, "CENTIMETER", False),
+    ],
+)
+def test_printing_resolution_is_no_pixel_size(tmp_path: Path, per_unit: float, unit: str, tiled: bool) -> None:
+    path = _tagged(tmp_path, per_unit, unit, tiled)
+    with pytest.raises(InputError, match="no microns per pixel") as caught:
+        open_slide(path)
+    assert "--mpp" in caught.value.fix
+    assert open_slide(path, 0.5).frame.mpp == 0.5
+    assert open_slide(path, 0.5).notes == []
+
+
+@pytest.mark.parametrize("dpi", [72, 96, 300, 50800])
+def test_dots_per_inch_of_an_image_are_no_pixel_size(tmp_path: Path, dpi: int) -> None:
+    for name in ("image.png", "image.jpg"):
+        Image.fromarray(PIXELS).save(tmp_path / name, dpi=(dpi, dpi))
+        with pytest.raises(InputError, match=f"{name}: no microns per pixel"):
+            open_slide(tmp_path / name)
+
+
+def test_imagej_calibration_is_believed(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "ij.tif", PIXELS, imagej=True, resolution=(4, 4), metadata={"unit": "um"})
+    with open_slide(tmp_path / "ij.tif") as slide:
+        assert (slide.reader, slide.frame.mpp) == ("image", pytest.approx(0.25))
+        assert (slide.read_box(0, 0, 130, 96, 130, 96) == PIXELS).all()
+
+
+def test_the_user_wins_and_is_told(cmu_slide: Path) -> None:
+    assert open_slide(cmu_slide, 0.5).notes == []  # within 5 %
+    assert open_slide(cmu_slide, 0.5).frame.mpp == 0.5
+    (note,) = open_slide(cmu_slide, 0.25).notes
+    assert "0.25" in note
+    assert "0.499" in note
+
+
+@pytest.mark.parametrize("mpp", [0.0, -1.0, 0.001, 25.0, 352.8, float("nan"), float("inf")])
+def test_absurd_pixel_sizes_are_refused(tmp_path: Path, pyramid_slide: Path, mpp: float) -> None:
+    with pytest.raises(InputError, match="microns per pixel cannot be"):
+        open_slide(pyramid_slide, mpp)
+    tifffile.imwrite(tmp_path / "odd.ome.tif", PIXELS, metadata={"axes": "YXS", "PhysicalSizeX": mpp}, **TILED)
+    with pytest.raises(InputError, match="microns per pixel"):
+        open_slide(tmp_path / "odd.ome.tif")
+
+
+def test_oblong_pixels_are_noted(tmp_path: Path) -> None:
+    metadata = {"axes": "YXS", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.6}
+    tifffile.imwrite(tmp_path / "oblong.ome.tif", PIXELS, metadata=metadata, **TILED)
+    with open_slide(tmp_path / "oblong.ome.tif") as slide:
+        assert slide.frame.mpp == pytest.approx(0.55)
+        assert "0.5 x 0.6" in slide.notes[0]
+
+
+OME = '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">{}</OME>'
+IMAGE = '<Image ID="Image:{0}"><Pixels ID="Pixels:{0}" SizeX="{1}" SizeY="{2}" {3}/></Image>'
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ('PhysicalSizeX="0.25" PhysicalSizeY="0.26"', (0.25, 0.26)),
+        ('PhysicalSizeX="0.00025" PhysicalSizeXUnit="mm"', (0.25, 0.25)),
+        ('PhysicalSizeX="250" PhysicalSizeXUnit="nm" PhysicalSizeY="0.25" PhysicalSizeYUnit="µm"', (0.25, 0.25)),
+        ('PhysicalSizeX="1" PhysicalSizeXUnit="pixel"', None),
+        ('PhysicalSizeX="wide"', None),
+        ("", None),
+    ],
+)
+def test_ome_units(fields: str, expected: tuple[float, float] | None) -> None:
+    found = of_ome(OME.format(IMAGE.format(0, 100, 80, fields)), 100, 80)
+    assert found == (pytest.approx(expected) if expected else None)
+
+
+def test_ome_takes_the_image_of_the_slides_size() -> None:
+    macro = IMAGE.format(0, 20, 10, 'PhysicalSizeX="50"')
+    main = IMAGE.format(1, 100, 80, 'PhysicalSizeX="0.5"')
+    assert of_ome(OME.format(macro + main), 100, 80) == (0.5, 0.5)
+    assert of_ome("<OME", 100, 80) is None
+
+
+def _deep(path: Path) -> None:
+    tifffile.imwrite(path, PIXELS.astype(np.uint16), **TILED)
+
+
+def _channels(path: Path) -> None:
+    tifffile.imwrite(
+        path, np.zeros((5, 96, 130), np.uint8), tile=(64, 64), photometric="minisblack", planarconfig="separate"
+    )
+
+
+def _palette(path: Path) -> None:
+    colours = np.zeros((3, 256), np.uint16)
+    tifffile.imwrite(path, PIXELS[..., 0], tile=(64, 64), photometric="palette", colormap=colours)
+
+
+def _deep_grey(path: Path) -> None:
+    Image.fromarray(PIXELS[..., 0].astype(np.uint16)).save(path)
+
+
+def _cut_tiff(path: Path) -> None:
+    tifffile.imwrite(path, PIXELS, **TILED)
+    data = path.read_bytes()
+    with tifffile.TiffFile(path) as tif:
+        last = tif.pages.first.dataoffsets[-1]
+    path.write_bytes(data[: last + 10])
+
+
+def _cut_png(path: Path) -> None:
+    Image.fromarray(PIXELS).save(path, "PNG")
+    path.write_bytes(path.read_bytes()[:9000])
+
+
+def _bomb(path: Path) -> None:
+    Image.new("1", (8, 8)).save(path, "PNG")
+    data = bytearray(path.read_bytes())
+    data[16:24] = struct.pack(">II", 200_000, 200_000)
+    import zlib
+
+    data[29:33] = struct.pack(">I", zlib.crc32(bytes(data[12:29])))
+    path.write_bytes(data)
+
+
+def _text(path: Path) -> None:
+    path.write_text("a slide, honestly")
+
+
+def _nothing(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "message"),
+    [
+        ("deep.tif", _deep, "uint16 is not an 8-bit RGB image"),
+        ("channels.tif", _channels, "is not an 8-bit RGB image"),
+        ("palette.tif", _palette, "is not an 8-bit RGB image"),
+        ("deep.png", _deep_grey, "more than 8 bits"),
+        ("cut.tif", _cut_tiff, "cut short|cannot be read"),
+        ("cut.png", _cut_png, "truncated|cannot be read"),
+        ("bomb.png", _bomb, "decompression bomb"),
+        ("text.svs", _text, "cannot be read"),
+        ("nothing.tif", _nothing, "cannot be read"),
+    ],
+)
+def test_bad_files_are_one_sentence(tmp_path: Path, name: str, make: Callable[[Path], None], message: str) -> None:
+    make(tmp_path / name)
+    with pytest.raises(InputError, match=message) as caught:
+        open_slide(tmp_path / name, 0.5)
+    assert name in caught.value.problem
+    assert str(tmp_path) not in caught.value.problem
+    assert caught.value.fix
+
+
+def test_missing_files_and_folders(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        open_slide(tmp_path / "gone.svs")
+    with pytest.raises(InputError, match="is a folder"):
+        open_slide(tmp_path)
+
+
+def test_the_corrupt_slide(shared_data: Path) -> None:
+    with pytest.raises(InputError, match=r"broken\.svs"):
+        open_slide(shared_data / "wsi" / "broken.svs", 0.5)
+
+
+@pytest.mark.parametrize("kind", ["pyramid_slide", "ome_slide", "bounds_slide"])
+def test_flipped_and_cut_bytes_never_escape(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    source: Path = request.getfixturevalue(kind)
+    data, chance = source.read_bytes(), random.Random(1)
+    path, refused = tmp_path / source.name, 0
+    for _ in range(40):
+        copy = bytearray(data[: chance.randrange(1, len(data))] if chance.random() < 0.3 else data)
+        for _ in range(chance.choice((1, 3, 20))):
+            copy[chance.randrange(min(len(copy), chance.choice((600, len(copy)))))] = chance.randrange(256)
+        path.write_bytes(copy)
+        try:
+            with open_slide(path, 0.5) as slide:
+                slide.read(0.5, 0.5, 200, 50)
+                slide.thumbnail(64)
+        except InputError:
+            refused += 1
+    assert refused > 5
