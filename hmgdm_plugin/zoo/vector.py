@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..schema.errors import InputError
 from ..schema.space import Tile
+from .digest import AGAIN
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,7 +71,7 @@ def _said_by(head: GatedHead | ClusterHead, embedding: Embedding) -> Tensor:
 
     if isinstance(head, ClusterHead):
         return head.project(embedding.pooled())
-    return head(embedding.tokens(), embedding.source.batch, embedding.source.num_graphs).value
+    return head(embedding.tokens(), embedding.source.batch, embedding.source.num_graphs, embedding.source.area).value
 
 
 def check_test_vector(model: LoadedModel) -> float:
@@ -82,14 +83,21 @@ def check_test_vector(model: LoadedModel) -> float:
         The stored vector cannot be read, or is not of this model.
     """
     path = model.folder / VECTOR
-    try:
-        expected = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as JSON", "copy the model folder again from where it came") from error
-    found = answer(model)
-    if {name: len(values) for name, values in found.items()} != {name: len(expected[name]) for name in expected}:
-        raise InputError(f"{path}: is not of this model", "copy the model folder again from where it came")
+    expected, found = _read(path), answer(model)
+    if {name: len(values) for name, values in found.items()} != {
+        name: len(values) for name, values in expected.items()
+    }:
+        raise InputError(f"{path}: is not of this model", AGAIN)
     return max(_deviation(found[name], expected[name]) for name in found)
+
+
+def _read(path: Path) -> dict[str, list[float]]:
+    try:
+        return {
+            name: [float(value) for value in values] for name, values in json.loads(path.read_text("utf-8")).items()
+        }
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: cannot be read as lists of numbers", AGAIN) from error
 
 
 def _deviation(found: list[float], expected: list[float]) -> float:
