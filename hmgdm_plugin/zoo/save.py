@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -66,6 +68,7 @@ def _write(
     heads: Mapping[str, GatedHead | ClusterHead],
 ) -> None:
     import torch
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     parts: dict[str, nn.Module] = {"features.": features, "hmgdm.": encoder}
@@ -73,7 +76,11 @@ def _write(
     for module in parts.values():
         module.cpu().eval()
     tensors = {p + key: value for p, module in parts.items() for key, value in module.state_dict().items()}
-    save_file({key: value.detach().contiguous().clone() for key, value in tensors.items()}, stage / WEIGHTS)
+    try:
+        save_file({key: value.detach().contiguous().clone() for key, value in tensors.items()}, stage / WEIGHTS)
+    except SafetensorError as error:  # it hides the number of a full disk in its text
+        number = re.search(r"os error (\d+)", str(error))
+        raise OSError(int(number[1]) if number else errno.EIO, str(error)) from error
     (stage / CARD).write_text(as_toml(card), "utf-8")
     shutil.copymode(stage / CARD, stage / WEIGHTS)  # safetensors writes it for its owner only
     (stage / PAGE).write_text(page(card), "utf-8")

@@ -37,6 +37,19 @@ def test_a_save_that_fails_leaves_the_earlier_model(model_copy: Path, tiny_card:
     assert _names(model_copy.parent) == ["tiny"]
 
 
+def test_a_disk_that_takes_no_more_is_one_sentence(model_copy: Path, tiny_card: Card, tiny_parts: Any) -> None:
+    resource = pytest.importorskip("resource", reason="limits on file sizes are a matter of Unix")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, before[1]))
+    try:
+        with pytest.raises(InputError, match=r"tiny: cannot be written \(File too large\); free some space"):
+            save_model(model_copy, tiny_card, *tiny_parts)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    verify(model_copy)
+    assert _names(model_copy.parent) == ["tiny"]
+
+
 def test_a_folder_that_is_no_model_is_not_replaced(tmp_path: Path, tiny_card: Card, tiny_parts: Any) -> None:
     (tmp_path / "thesis.docx").write_text("years of work")
     with pytest.raises(InputError, match="is not a model"):
