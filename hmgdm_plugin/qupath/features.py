@@ -1,0 +1,104 @@
+"""Embeddings of one slide as HDF5, in the layout of CLAM and TRIDENT, with the ids that join rows to QuPath's objects.
+
+========================  ==================  ===================================================
+coords                    (T, 2) int64        upper left corner of each tile, level-0 pixels
+features                  (T, D) float32      embedding of each tile
+object_id                 (T,) str            id of the tile in QuPath
+entities/coords           (E, 2) float32      centroid of each entity, level-0 pixels
+entities/features         (E, D) float16      embedding of each entity
+entities/object_id        (E,) str            id of the entity in QuPath
+entities/tile             (E,) int64          row of its tile
+entities/entity_type      (E,) uint8          0 tissue superpixel, 1 nucleus
+========================  ==================  ===================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..schema.space import Tile
+
+if TYPE_CHECKING:
+    import h5py
+
+_ROWS = 1024  # per chunk
+_ID = "S36"
+
+
+class FeatureFile:
+    """Writes embeddings tile by tile; memory does not grow with the slide.
+
+    Parameters
+    ----------
+    path : Path
+        The file, replaced if it exists.
+    attributes : mapping
+        Attributes of ``coords``: TRIDENT's names, set by the caller.
+    """
+
+    def __init__(self, path: Path, attributes: Mapping[str, Any]) -> None:
+        import h5py
+
+        self._file = h5py.File(path, "w")
+        self._attributes = dict(attributes)
+        self._tiles = 0
+
+    def __enter__(self) -> FeatureFile:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._tiles:
+            self._file["coords"].attrs.update(self._attributes)
+        self._file.close()
+
+    def add(
+        self,
+        tile: Tile,
+        tile_id: UUID,
+        embedding: NDArray[np.float32],
+        entity_ids: Sequence[UUID],
+        positions: NDArray[np.float32],
+        kinds: NDArray[np.uint8],
+        tokens: NDArray[np.float32],
+    ) -> None:
+        """Append one tile with its entities, in the same order everywhere."""
+        corner = np.rint([[tile.x_px, tile.y_px]]).astype(np.int64)
+        self._append("coords", corner)
+        self._append("features", embedding[None].astype(np.float32))
+        self._append("object_id", np.array([str(tile_id)], _ID))
+        self._append("entities/coords", positions.astype(np.float32))
+        self._append("entities/features", tokens.astype(np.float16))
+        self._append("entities/object_id", np.array([str(each) for each in entity_ids], _ID))
+        self._append("entities/tile", np.full(len(entity_ids), self._tiles, np.int64))
+        self._append("entities/entity_type", kinds.astype(np.uint8))
+        self._tiles += 1
+
+    def _append(self, name: str, rows: NDArray[Any]) -> None:
+        if name not in self._file:
+            shape = (0, *rows.shape[1:])
+            self._file.create_dataset(
+                name, shape, rows.dtype, maxshape=(None, *rows.shape[1:]), chunks=(_ROWS, *rows.shape[1:])
+            )
+        data: h5py.Dataset = self._file[name]
+        data.resize(len(data) + len(rows), axis=0)
+        data[-len(rows) :] = rows
+
+
+def attributes_of(tile: Tile, width_px: int, height_px: int, slide: str, encoder: str) -> dict[str, Any]:
+    """TRIDENT's attributes of ``coords`` for tiles like `tile`."""
+    return {
+        "patch_size": tile.size_px,
+        "patch_size_level0": round(tile.side_px),
+        "patch_side_level0_exact": tile.side_px,
+        "target_mpp": tile.mpp,
+        "level0_width": width_px,
+        "level0_height": height_px,
+        "name": slide,
+        "encoder": encoder,
+    }
