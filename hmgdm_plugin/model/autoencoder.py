@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from hmgdm_plugin.schema.errors import InputError
-from hmgdm_plugin.schema.settings import AutoencoderSettings
+from ..schema.errors import InputError
+from ..schema.settings import AutoencoderSettings
 
 STRIDE = 8  # three stages of stride 2
 LEAST_STD = 0.05  # of the widest channel: a collapsed channel must not be blown up to unit variance

@@ -42,10 +42,10 @@ class Topology:
         """Topology of edges `ends` (2, M) among `vertices`, the first `present` of which have features."""
         degree = torch.bincount(ends.flatten(), minlength=vertices)
         kept = degree > 1
-        share = torch.where(kept, 1.0 / degree.clamp(min=1), 0.0)
-        weight = 1.0 / (1 + kept[ends].sum(0))
+        share = kept.to(dtype) / degree.clamp(min=1)
+        weight = 1 / (1 + kept[ends].sum(0)).to(dtype)
         carriers = (ends < present).all(0).nonzero().squeeze(1)
-        return cls(ends, share.to(dtype)[:, None], weight.to(dtype)[:, None], ends[:, carriers], carriers)
+        return cls(ends, share[:, None], weight[:, None], ends[:, carriers], carriers)
 
     def across_edges(self, f: Tensor) -> Tensor:
         """D^-1 H B^-1 H^T f of edge features (M, h)."""

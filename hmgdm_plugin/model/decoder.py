@@ -9,8 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from hmgdm_plugin.schema.settings import DiffusionSettings
-
+from ..schema.settings import DiffusionSettings
 from .attention import FeedForward, GraphAttention
 from .convolution import EntityConvolution
 from .embedding import Place

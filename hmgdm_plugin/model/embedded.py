@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .batch import LatentBatch
-from .segments import segment_mean, segment_std, weighted_mean, weighted_std
+from .segments import segment_mean, segment_std
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Embedding:
 
     def vertex_mean(self) -> Tensor:
         """(B, h); each vertex counts by its area, so that the mean is over tissue and not over its pieces."""
-        return weighted_mean(self.x, self.source.weight(), self.source.batch, self.source.num_graphs)
+        return segment_mean(self.x, self.source.batch, self.source.num_graphs, self.source.weight())
 
     def edge_mean(self) -> Tensor:
         """(B, h); zeros for a graph without edges."""
@@ -50,7 +50,7 @@ class Embedding:
     def spread(self) -> Tensor:
         """(B, 2h): standard deviation of vertices, by area, and of edges."""
         source = self.source
-        vertices = weighted_std(self.x, source.weight(), source.batch, source.num_graphs)
+        vertices = segment_std(self.x, source.batch, source.num_graphs, source.weight())
         return torch.cat([vertices, segment_std(self.edges, source.edge_batch, source.num_graphs)], dim=1)
 
     def tokens(self) -> Tensor:

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from hmgdm_plugin.schema.graph import NUCLEUS
+from ..schema.graph import NUCLEUS
 
 OCTAVES = 6  # wavelengths of position: 2 tile sides down to 1/16, half an entity
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from hmgdm_plugin.schema.settings import DiffusionSettings
-
+from ..schema.settings import DiffusionSettings
 from .batch import LatentBatch
 from .convolution import EntityConvolution, Topology
 from .embedding import EntityEmbedding

@@ -46,7 +46,8 @@ class Pooled:
 class GatedHead(nn.Module):
     """Attention pooling (Ilse et al. 2018) of vertex tokens, then one linear layer on [gated mean | gated std].
 
-    Gate logits are exactly 0 at the start, which is mean pooling by area; so are the linear weights, which is the mean target.
+    Gate logits are exactly 0 at the start, which is mean pooling (by area where areas are given); so are the linear
+    weights, which is the mean target.
 
     Parameters
     ----------

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from hmgdm_plugin.schema.errors import InputError
-from hmgdm_plugin.schema.settings import DiffusionSettings
-
+from ..schema.errors import InputError
+from ..schema.settings import DiffusionSettings
 from .batch import LatentBatch
 from .convolution import Topology
 from .decoder import DiffusionDecoder, HiddenTokens, RestorationHead

@@ -24,7 +24,7 @@ def gradient_x_input(model: HMGDM, head: GatedHead, batch: LatentBatch, output: 
         tokens = model.embed(replace(batch, x=x, edge_attr=edge_attr)).tokens()
         return head(tokens, batch.batch, batch.num_graphs, batch.area).raw
 
-    inputs = (batch.x.detach().clone(), batch.edge_attr.detach().clone())
+    inputs = tuple(each.detach().clone().requires_grad_() for each in (batch.x, batch.edge_attr))
     with torch.enable_grad():
         parts = InputXGradient(answer).attribute(inputs if model.settings.edges else inputs[:1], target=output)
     relevance = [part.detach().sum(1) for part in parts]

@@ -15,8 +15,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from hmgdm_plugin.schema.errors import InputError
-from hmgdm_plugin.schema.settings import DiffusionSettings
+from ..schema.errors import InputError
+from ..schema.settings import DiffusionSettings
 
 BETA_MIN, BETA_MAX, REFERENCE_STEPS = 1e-7, 2e-3, 1000
 
@@ -110,8 +110,8 @@ def cumulative_signal(steps: int, schedule: str) -> Tensor:
     """Share of signal variance left after each step, (T,) float64.
 
     ``sigmoid``: beta from 1e-7 to 2e-3 along sigmoid(-6..6), for T = 1000; another T counts each
-    step 1000 / T times, so that the end stays the same. ``zero-terminal-snr``: the same, rescaled to end at 0 (Lin et al. 2024).
-    ``mask-only``: 0 everywhere.
+    step 1000 / T times, so that the end stays the same. ``zero-terminal-snr``: the same, rescaled to end at 0
+    (Lin et al. 2024). ``mask-only``: 0 everywhere.
     """
     if schedule == "mask-only":
         return torch.zeros(steps, dtype=torch.float64)

@@ -51,6 +51,7 @@ def graphs() -> Callable[..., LatentBatch]:
             edge_batch=batch[index[0]],
             num_graphs=len(sizes),
             kind=(torch.arange(pos.shape[0]) % 4 == 0).long(),
+            area=torch.rand(pos.shape[0], generator=draw) + 0.1,
         )
 
     return make

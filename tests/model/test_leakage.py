@@ -51,7 +51,7 @@ def shuffled(batch: LatentBatch) -> tuple[LatentBatch, Tensor, Tensor]:
     new_index[v] = torch.arange(v.numel())
     ends = new_index[batch.edge_index[:, e]]
     turned = torch.where(torch.rand(e.numel(), generator=seeded(3)) < 0.5, ends, ends.flip(0))
-    other = replace(batch, x=batch.x[v], pos=batch.pos[v], kind=batch.kind[v], edge_index=turned)
+    other = replace(batch, x=batch.x[v], pos=batch.pos[v], kind=batch.kind[v], area=batch.area[v], edge_index=turned)
     return replace(other, edge_attr=batch.edge_attr[e], edge_pos=batch.edge_pos[e]), v, e
 
 
@@ -196,9 +196,13 @@ def test_14_pooled_parts_are_means_over_vertices_and_edges(graphs, model_of):
     model, batch = model_of(), graphs([6, -3])
     embedding = model.embed(batch)
     pooled, spread, tokens = embedding.pooled(), embedding.spread(), embedding.tokens()
-    torch.testing.assert_close(pooled[0, :16], embedding.x[:6].mean(0))
+    share = (batch.area[:6] / batch.area[:6].sum())[:, None]
+    torch.testing.assert_close(pooled[0, :16], (share * embedding.x[:6]).sum(0))
     torch.testing.assert_close(pooled[0, 16:], embedding.edges.mean(0))
-    torch.testing.assert_close(spread[0, :16], embedding.x[:6].std(0, correction=0))
+    variance = (share * (embedding.x[:6] - pooled[0, :16]).square()).sum(0)
+    torch.testing.assert_close(spread[0, :16], variance.sqrt())
+    unweighted = replace(embedding, source=replace(batch, area=None)).pooled()
+    torch.testing.assert_close(unweighted[0, :16], embedding.x[:6].mean(0))
     touching = (batch.edge_index == 2).any(0)
     torch.testing.assert_close(tokens[2], torch.cat([embedding.x[2], embedding.edges[touching].mean(0)]))
     assert not pooled[1, 16:].any()
