@@ -8,6 +8,7 @@ contrast, not the glass: on 613 fields of tissue it lay at 0.033 to 1.1 and took
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,9 +18,11 @@ from .reader import Slide
 
 FINEST_UM = 2.0  # per pixel of the thumbnail
 BLUR_UM = 6.0  # gaps between cells are tissue, not glass
-STAINED = 0.03  # glass of real slides: below 0.015; the palest stroma seen: 0.035
+STAINED = 0.025  # glass of real slides: below 0.015; the palest stroma seen: 0.035
+GREYEST = 0.06  # least excess of green over its density: dust, black ink; in tissue 0.1 and more
 DARK = 60  # all channels darker: the border of a scan, black ink
-INK = 0.75  # green density less than this share of red's: blue ink; the bluest tissue seen: 0.89
+BLUEST, YELLOWEST = 0.75, 0.6  # least density of green over red's and over blue's: ink, glue; in tissue 0.85 and 0.7
+TINT = 0.98  # glass may have this much less green than red and blue
 SPECK_UM2, HOLE_UM2 = 50.0**2, 100.0**2
 
 
@@ -108,11 +111,14 @@ def tissue_mask(rgb: NDArray[np.uint8], mpp: float) -> NDArray[np.bool_]:
 
     sigma = max(0.7, BLUR_UM / mpp)
     light = ndimage.gaussian_filter(rgb.astype(np.float32), (sigma, sigma, 0))
-    density = np.log((_white(rgb) + 1) / (light + 1))  # (h, w, 3), 0 at glass
+    density = np.log((_white(rgb) + 1) / (light + 1)).clip(0)  # (h, w, 3), 0 at glass
     red, green, blue = np.moveaxis(density, 2, 0)
-    stain = np.sqrt(np.clip(green, 0, None) * np.clip(green - np.minimum(red, blue), 0, None))
-    ink = green < INK * red
-    mask = (stain > STAINED) & ~ink & (light.max(2) > DARK)
+    excess = green - np.minimum(red, blue)
+    stained = np.sqrt(green * excess.clip(0)) > STAINED
+    ink = stained & (green < BLUEST * red)
+    if ink.any():  # its rim, mixed with glass, is as pale as tissue
+        ink = ndimage.binary_dilation(ink, iterations=math.ceil(3 * sigma))
+    mask = stained & (excess > GREYEST * green) & (green > YELLOWEST * blue) & ~ink & (light.max(2) > DARK)
     filled = ~_without_small(~mask, HOLE_UM2 / mpp**2)
     return _without_small(filled, SPECK_UM2 / mpp**2)
 
@@ -125,7 +131,7 @@ def _white(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
     pixels = rgb.reshape(-1, 3)
     scanned = pixels[pixels.min(1) < 255]
     red, green, blue = np.percentile(scanned if len(scanned) else pixels, 99, axis=0)
-    return np.array([red, max(green, (red + blue) / 2), blue])
+    return np.array([red, max(green, TINT * (red + blue) / 2), blue])
 
 
 def _without_small(mask: NDArray[np.bool_], least_px: float) -> NDArray[np.bool_]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,8 @@ def test_ome_tiff_takes_its_pixel_size_from_the_xml(ome_slide: Path, stained: ND
 def test_planes_and_pages_of_one_colour_each(tmp_path: Path) -> None:
     planes = PIXELS.transpose(2, 0, 1)
     size = {"PhysicalSizeX": 0.25, "PhysicalSizeY": 0.25}
-    tifffile.imwrite(tmp_path / "planes.tif", planes, planarconfig="separate", resolution=(40000, 40000, 3), **TILED)
+    quarter = {"resolution": (40000, 40000), "resolutionunit": "CENTIMETER"}
+    tifffile.imwrite(tmp_path / "planes.tif", planes, planarconfig="separate", **quarter, **TILED)
     pages = {**TILED, "photometric": "minisblack", "metadata": {"axes": "CYX", **size}}
     tifffile.imwrite(tmp_path / "pages.ome.tif", planes, **pages)
     for name in ("planes.tif", "pages.ome.tif"):
@@ -253,8 +255,6 @@ def _bomb(path: Path) -> None:
     Image.new("1", (8, 8)).save(path, "PNG")
     data = bytearray(path.read_bytes())
     data[16:24] = struct.pack(">II", 200_000, 200_000)
-    import zlib
-
     data[29:33] = struct.pack(">I", zlib.crc32(bytes(data[12:29])))
     path.write_bytes(data)
 
