@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tomli_w
 from pydantic import Field, model_validator
@@ -17,7 +15,6 @@ from ..schema.settings import (
     AutoencoderSettings,
     DiffusionSettings,
     GraphSettings,
-    PretrainSettings,
     Settings,
     read_toml,
 )
@@ -137,43 +134,3 @@ def read_card(folder: Path) -> Card:
 def as_toml(card: Card) -> str:
     """`card` as the text of ``card.toml``."""
     return tomli_w.dumps(card.model_dump(mode="json"))
-
-
-def new_card(
-    settings: PretrainSettings, data: Iterable[dict[str, Any]], numbers: dict[str, float], device: str = ""
-) -> Card:
-    """Card of a model that was just pre-trained and has no heads; a person completes it.
-
-    Parameters
-    ----------
-    settings : PretrainSettings
-        The whole recipe.
-    data : iterable of dict
-        What it learnt from, with the fields of `Data`.
-    numbers : dict
-        Final numbers of training; ``minutes``, ``stage1_steps`` and ``stage2_steps`` are also given their own place.
-    """
-    from ..graph.descriptors import NAMES
-
-    return Card(
-        name=settings.name,
-        version="0.1",
-        title=settings.name,
-        description="Entity graphs of H&E tissue, encoded by a masked graph diffusion model; learnt without labels.",
-        created=time.strftime("%Y-%m-%d"),
-        licence="see the licences of the images it learnt from",
-        intended_use="Research on H&E images: embeddings of tiles and entities.",
-        limits=("Not evaluated yet.", "Not a medical device: never for diagnosis or treatment."),
-        descriptors=len(NAMES),
-        graph=settings.graph,
-        autoencoder=settings.autoencoder,
-        diffusion=settings.diffusion,
-        data=tuple(Data(**each) for each in data),
-        training=Training(
-            epochs=settings.stage2.epochs,
-            steps=int(numbers.get("stage1_steps", 0) + numbers.get("stage2_steps", 0)),
-            minutes=numbers.get("minutes", 0.0),
-            device=device,
-            numbers=numbers,
-        ),
-    )

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from hmgdm_plugin.schema.errors import InputError
-from hmgdm_plugin.schema.settings import PretrainSettings, parse
-from hmgdm_plugin.zoo.card import CARD, Card, Head, as_toml, new_card, read_card
+from hmgdm_plugin.schema.settings import parse
+from hmgdm_plugin.zoo.card import CARD, Card, Head, as_toml, read_card
 from hmgdm_plugin.zoo.load import installed
 from hmgdm_plugin.zoo.page import PAGE, page
 
@@ -52,14 +52,6 @@ def test_the_page_says_what_a_reader_must_know(tiny_card: Card) -> None:
     for needed in ("Not a medical device", "Knows nothing.", "0.400 to 0.600", "per mm2", "not identified", "Random."):
         assert needed in text
     assert r"| none \| at all | CC0 |" in text, "a bar in a name must not break the table"
-
-
-def test_a_new_card_carries_the_recipe_it_was_trained_with() -> None:
-    settings = PretrainSettings(name="mine", sources=(), graph={"segments": 99})  # type: ignore[arg-type]
-    data = [{"name": "a", "licence": "CC0", "images": 1, "patients": 1, "tiles": 4, "use": "pre-training"}]
-    card = new_card(settings, data, {"minutes": 2.0, "stage1_steps": 3.0, "stage2_steps": 4.0, "stage2_total": 0.5})
-    assert (card.graph, card.diffusion, card.descriptors) == (settings.graph, settings.diffusion, 63)
-    assert (card.training.steps, card.training.minutes, card.data[0].tiles) == (7, 2.0, 4)
 
 
 @pytest.mark.parametrize("folder", installed().values(), ids=str)
