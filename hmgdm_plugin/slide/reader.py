@@ -1,8 +1,7 @@
 """Any box of a slide at any scale, exact to a fraction of a pixel.
 
-Level-0 pixel i covers [i, i + 1). A box is divided into output pixels of equal size; each is the slide filtered with
-a triangle as wide as the larger of an output and a source pixel: bilinear when enlarging, smooth when reducing, a
-plain copy at ratio 1. Pixels of the output whose centre lies outside the slide are white.
+Level-0 pixel i covers [i, i + 1). A box is divided into output pixels of equal size; `sampling` says how each is made
+of the level's. Pixels of the output whose centre lies outside the slide are white.
 """
 
 from __future__ import annotations
