@@ -11,7 +11,7 @@ from .autoencoder import EntityAutoencoder
 from .batch import LatentBatch
 
 LIMIT = 6.0  # standard deviations at which descriptors are clamped
-CHUNK = 256  # windows encoded at a time: activations stay in the processor's cache, and memory flat
+CHUNK = 128  # windows encoded at a time: activations stay in the processor's cache, and memory flat
 
 
 class EntityFeatures(nn.Module):

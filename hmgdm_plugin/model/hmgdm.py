@@ -42,13 +42,14 @@ class Draw:
 class Restored:
     """Hidden vertices or edges after the decoder.
 
-    `rows` (R,) of the batch; `noisy` x_t and `clean`, the estimate of x_0, both (R, d); per graph (B,): `loss`,
-    `trivial` (loss of the predictor without context), `counted` (False where nothing was hidden).
+    `rows` (R,) of the batch; `noisy` x_t and `correction` u, both (R, d), of which `Noise.clean` makes the estimate
+    of x_0; per graph (B,): `loss`, `trivial` (loss of the predictor without context), `counted` (False where nothing
+    was hidden).
     """
 
     rows: Tensor
     noisy: Tensor
-    clean: Tensor
+    correction: Tensor
     loss: Tensor
     trivial: Tensor
     counted: Tensor
@@ -202,17 +203,15 @@ class HMGDM(nn.Module):
         self, x0: Tensor, stream: Stream, noisy: Tensor, u: Tensor, noise: Tensor, steps: Tensor, weight: Tensor
     ) -> Restored:
         """Loss per graph of corrections `u` (R, d) against the target, in the target's space."""
-        t = steps[stream.hidden_batch]
-        target = self.noise.target(x0[stream.hidden], noise, t)
+        graph, graphs = stream.hidden_batch, steps.shape[0]
+        exact = self.noise.correction(x0[stream.hidden], noise, steps[graph])
 
-        def per_graph(correction: Tensor) -> Tensor:
-            error = (self.noise.prediction(noisy, correction, t) - target).square()
-            return segment_mean((error * weight).sum(1, keepdim=True), stream.hidden_batch, steps.shape[0]).squeeze(1)
+        def per_graph(error: Tensor) -> Tensor:
+            rows = (error.square() * weight).sum(1, keepdim=True)  # (R, 1)
+            return self.noise.loss_weight[steps] * segment_mean(rows, graph, graphs).squeeze(1)
 
-        counted = torch.bincount(stream.hidden_batch, minlength=steps.shape[0]) > 0
-        with torch.no_grad():
-            trivial, clean = per_graph(torch.zeros_like(u)), self.noise.clean(noisy, u, t)
-        return Restored(stream.hidden, noisy, clean, per_graph(u), trivial, counted)
+        counted = torch.bincount(graph, minlength=graphs) > 0
+        return Restored(stream.hidden, noisy, u, per_graph(u - exact), per_graph(exact).detach(), counted)
 
 
 def _part_weight(parts: tuple[int, ...]) -> Tensor:

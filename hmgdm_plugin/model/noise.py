@@ -44,6 +44,7 @@ class Noise(nn.Module):
     target_x0: Tensor
     target_eps: Tensor
     target_norm: Tensor
+    loss_weight: Tensor
 
     def __init__(self, settings: DiffusionSettings) -> None:
         super().__init__()
@@ -55,8 +56,10 @@ class Noise(nn.Module):
             self.fixed = settings.steps - 1  # nothing is noised: a random step would be a random input
         alpha_bar = cumulative_signal(settings.steps, settings.schedule)
         p, q, norm = _targets(alpha_bar, settings.target)
-        values = {"signal": alpha_bar.sqrt(), "sigma": (1 - alpha_bar).sqrt(), "target_x0": p, "target_eps": q}
-        for name, value in {**values, "target_norm": norm}.items():
+        signal, sigma = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+        values = {"signal": signal, "sigma": sigma, "target_x0": p, "target_eps": q, "target_norm": norm}
+        values["loss_weight"] = (p * sigma - q * signal).square()
+        for name, value in values.items():
             self.register_buffer(name, value.float(), persistent=False)
 
     def draw_steps(self, num_graphs: int, generator: torch.Generator | None = None) -> Tensor:
@@ -82,6 +85,10 @@ class Noise(nn.Module):
     def target(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         """What is to be predicted, y."""
         return _at(self.target_x0, t) * x0 + _at(self.target_eps, t) * eps
+
+    def correction(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+        """The u that restores x_0 exactly; squared errors of y are ``loss_weight[t]`` times those of u."""
+        return _at(self.sigma, t) * x0 - _at(self.signal, t) * eps
 
     def clean(self, xt: Tensor, u: Tensor, t: Tensor) -> Tensor:
         """Estimate of x_0 from the correction `u`."""

@@ -189,3 +189,18 @@ def test_bfloat16_autocast_trains(graphs):
     assert losses["total"].dtype == pooled.dtype == torch.float32
     assert all(p.grad.isfinite().all() for p in model.parameters())
     torch.testing.assert_close(pooled, model.embed(batch).pooled(), atol=0.05, rtol=0.05)
+
+
+@pytest.mark.parametrize("target", ["x0", "eps", "step"])
+def test_loss_is_the_squared_error_of_the_target(graphs, target):
+    model, batch = small(target=target), graphs([9, 6], dv=DIM, de=DIM)
+    torch.nn.init.normal_(model.edge_head.layers[-1].weight)
+    draw = model.draw(batch, seeded(0))
+    _, edge, _ = model.restore(batch, draw)
+    hidden = draw.hide_edges.nonzero().squeeze(1)
+    t = draw.steps[batch.edge_batch[hidden]]
+    wanted = model.noise.target(batch.edge_attr[hidden], draw.edge_noise, t)
+    error = (model.noise.prediction(edge.noisy, edge.correction, t) - wanted).square().mean(1)
+    by_graph = [error[batch.edge_batch[hidden] == graph].mean() for graph in (0, 1)]
+    torch.testing.assert_close(edge.loss, torch.stack(by_graph), atol=1e-5, rtol=1e-3)
+    assert edge.rows.tolist() == hidden.tolist()

@@ -153,9 +153,20 @@ def test_07_the_right_correction_predicts_the_target_and_the_clean_value(target,
     x0, eps = torch.randn(1000, 4, dtype=torch.float64), torch.randn(1000, 4, dtype=torch.float64)
     t = torch.arange(1000)
     xt = noise.sample(x0, eps, t)
-    u = noise.sigma[t][:, None] * x0 - noise.signal[t][:, None] * eps
+    u = noise.correction(x0, eps, t)
     torch.testing.assert_close(noise.clean(xt, u, t), x0, atol=1e-6, rtol=0)
     torch.testing.assert_close(noise.prediction(xt, u, t), noise.target(x0, eps, t), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("target", ["x0", "eps", "step"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_07_errors_of_the_target_are_weighted_errors_of_the_correction(target, schedule):
+    noise = Noise(DiffusionSettings(target=target, schedule=schedule)).double()
+    x0, eps, u = torch.randn(3, 1000, 4, dtype=torch.float64)
+    t = torch.arange(1000)
+    error = noise.prediction(noise.sample(x0, eps, t), u, t) - noise.target(x0, eps, t)
+    wanted = noise.loss_weight[t][:, None] * (u - noise.correction(x0, eps, t)).square()
+    torch.testing.assert_close(error.square(), wanted, atol=1e-5, rtol=0)
 
 
 def test_07_last_ddim_step_lands_on_the_estimate():
