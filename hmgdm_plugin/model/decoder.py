@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from ..schema.settings import DiffusionSettings
 from .attention import FeedForward, GraphAttention
 from .convolution import EntityConvolution
-from .embedding import Place
 from .encoder import Encoded
+from .inputs import Place
 from .layout import Layout, Stream
 from .slots import Slots
 

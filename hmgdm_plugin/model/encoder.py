@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..schema.settings import DiffusionSettings
 from .batch import LatentBatch
 from .convolution import EntityConvolution, Topology
-from .embedding import EntityEmbedding
+from .inputs import EntityEmbedding
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from .batch import LatentBatch
 from .convolution import Topology
 from .decoder import DiffusionDecoder, HiddenTokens, RestorationHead
 from .embedded import Embedding
-from .embedding import TimeEmbedding
 from .encoder import Encoded, TissueEncoder
+from .inputs import TimeEmbedding
 from .layout import Layout, Stream
 from .noise import Noise
 from .posterior import Posterior
