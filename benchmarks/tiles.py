@@ -11,45 +11,20 @@ BreakHis is taken as 0.65 um per pixel, an estimate. CRCHisto names no patients:
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 import itertools
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hmgdm_plugin.schema.errors import InputError
 from hmgdm_plugin.slide.reader import open_slide
+from hmgdm_plugin.training.labelled import LabelledTile, Labels, data_root, rows_of, write_csv
 
 MPP = 0.5
 SIZE_PX = 256
-COLUMNS = ("image", "mpp", "x_px", "y_px", "side_px", "source", "patient", "slide")
-Labels = dict[str, float | str]
 Labeller = Callable[[float, float, float], Labels]
-
-
-@dataclass(frozen=True)
-class LabelledTile:
-    """A square of an image (level-0 pixels) and what is known about it; `labels["pixels"]` is the image's digest."""
-
-    image: Path
-    mpp: float
-    x_px: float
-    y_px: float
-    side_px: float
-    source: str
-    patient: str
-    slide: str
-    labels: Labels
-
-
-def data_root() -> Path:
-    """Folder of the shared data: HMGDM_DATA, else `../shared/data` beside the repository."""
-    return Path(os.environ.get("HMGDM_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 
 
 def build(root: Path, sources: Iterable[str] = ("monuseg", "tnbc", "breakhis")) -> list[LabelledTile]:
@@ -60,7 +35,7 @@ def build(root: Path, sources: Iterable[str] = ("monuseg", "tnbc", "breakhis")) 
 def monuseg(root: Path) -> Iterator[LabelledTile]:
     """16 overlapping tiles of each of the 30 images; true instances where they exist, else the watershed ones."""
     folder = root / "nuc_monuseg_train"
-    for row in _rows(folder / "index.csv"):
+    for row in rows_of(folder / "index.csv"):
         true = row["annotation"] == "instances"
         nuclei = folder / ("labels" if true else "labels_pseudo") / f"{Path(row['file']).stem}.npz"
         fixed: Labels = {"organ": row["organ"], "annotation": "instances" if true else "watershed"}
@@ -72,7 +47,7 @@ def monuseg(root: Path) -> Iterator[LabelledTile]:
 def tnbc(root: Path) -> Iterator[LabelledTile]:
     """One tile of each of the 50 images."""
     folder = root / "nuc_tnbc"
-    for row in _rows(folder / "index.csv"):
+    for row in rows_of(folder / "index.csv"):
         nuclei = nucleus_labels(folder / "labels" / f"{Path(row['file']).stem}.npz", 0.25)
         image = folder / "images" / row["file"]
         yield from _cut(image, 0.25, 1, 1, "tnbc", row["patient"], row["patient"], {"annotation": "components"}, nuclei)
@@ -81,7 +56,7 @@ def tnbc(root: Path) -> Iterator[LabelledTile]:
 def breakhis(root: Path) -> Iterator[LabelledTile]:
     """4 x 2 tiles of each of the 326 images."""
     folder = root / "cls_breakhis100x"
-    for row in _rows(folder / "labels.csv"):
+    for row in rows_of(folder / "labels.csv"):
         fixed: Labels = {"benign": float(row["label"] == "benign")}
         yield from _cut(folder / "images" / row["file"], 0.65, 4, 2, "breakhis", row["patient"], row["slide"], fixed)
 
@@ -90,9 +65,9 @@ def crchisto(root: Path) -> Iterator[LabelledTile]:
     """2 x 2 tiles of each of the 100 images; evaluation only, never trained on."""
     folder = root / "nuc_crchisto"
     points: dict[str, list[tuple[float, float]]] = {}
-    for row in _rows(folder / "nuclei.csv"):
+    for row in rows_of(folder / "nuclei.csv"):
         points.setdefault(row["file"], []).append((float(row["x"]), float(row["y"])))
-    for row in _rows(folder / "index.csv"):
+    for row in rows_of(folder / "index.csv"):
         centres = np.array(points.get(row["file"], []), np.float64).reshape(-1, 2)
         label = _centre_labels(centres, (int(row["height"]), int(row["width"])), 0.55)
         image = folder / "images" / row["file"]
@@ -128,52 +103,6 @@ def read_pixels(tiles: Iterable[LabelledTile], size_px: int = SIZE_PX) -> Iterat
                 yield slide.read(tile.x_px, tile.y_px, tile.side_px, size_px)
 
 
-def write_csv(tiles: Sequence[LabelledTile], path: Path) -> None:
-    """Write tiles with one column per label; images below the shared data are written relative to it."""
-    labels = sorted({name for tile in tiles for name in tile.labels})
-    root = data_root().resolve()
-    with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, [*COLUMNS, *labels], restval="")
-        table.writeheader()
-        for tile in tiles:
-            image = tile.image.resolve()
-            known = {name: getattr(tile, name) for name in COLUMNS[1:]}
-            name = image.relative_to(root) if image.is_relative_to(root) else image
-            table.writerow({"image": name.as_posix(), **known, **tile.labels})
-
-
-def read_csv(path: Path) -> list[LabelledTile]:
-    """Read what `write_csv` wrote; relative images lie beside the file or in the shared data.
-
-    Raises
-    ------
-    InputError
-        A column is missing or a number does not read.
-    """
-    return [_tile_of(row, path) for row in _rows(path)]
-
-
-def _tile_of(row: dict[str, str], path: Path) -> LabelledTile:
-    missing = [name for name in COLUMNS if row.get(name) is None]
-    if missing:
-        raise InputError(f"{path}: no column {missing[0]!r}", f"give the columns {', '.join(COLUMNS)}")
-    beside = path.parent / row["image"]
-    image = beside if beside.exists() else data_root() / row["image"]
-    labels = {name: _value(text) for name, text in row.items() if name not in COLUMNS and text}
-    try:
-        mpp, x_px, y_px, side_px = (float(row[name]) for name in ("mpp", "x_px", "y_px", "side_px"))
-    except ValueError as error:
-        raise InputError(f"{path}: {row['image']}: {error}", "give mpp, x_px, y_px and side_px as numbers") from error
-    return LabelledTile(image, mpp, x_px, y_px, side_px, row["source"], row["patient"], row["slide"], labels)
-
-
-def _value(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
 def _cut(
     image: Path, mpp: float, across: int, down: int, source: str, patient: str, slide: str, fixed: Labels,
     label: Labeller = lambda x_px, y_px, side_px: {},
@@ -207,14 +136,6 @@ def _centre_labels(centres: NDArray[np.float64], shape: tuple[int, int], mpp: fl
 def _inside(centres: NDArray[np.float64], x_px: float, y_px: float, side_px: float) -> NDArray[np.bool_]:
     x, y = centres.T
     return (x >= x_px) & (x < x_px + side_px) & (y >= y_px) & (y < y_px + side_px)
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})", "set HMGDM_DATA to the shared data") from error
 
 
 SOURCES = {"monuseg": monuseg, "tnbc": tnbc, "breakhis": breakhis, "crchisto": crchisto}

@@ -21,11 +21,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.tiles import LabelledTile, build, data_root, read_pixels
+from benchmarks.tiles import build, read_pixels
 from hmgdm_plugin.schema.errors import InputError
 from hmgdm_plugin.training import intervals, metrics
 from hmgdm_plugin.training.folds import check_leaks, patient_folds
 from hmgdm_plugin.training.intervals import Interval
+from hmgdm_plugin.training.labelled import LabelledTile, data_root
 from hmgdm_plugin.training.probe import logistic_by_patient, repeated, ridge_by_patient
 from hmgdm_plugin.training.statistics import names, statistics_of
 

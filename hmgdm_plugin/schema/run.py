@@ -52,6 +52,21 @@ def overlay_png(slide: str, what: str) -> str:
     return f"overlays/{slide}-{what}.png"
 
 
+def report_html(slide: str) -> str:
+    """The report of one slide of several."""
+    return f"reports/{slide}.html"
+
+
+def explain_html(slide: str, several: bool = False) -> str:
+    """The page of `explain`, for one slide or one of several."""
+    return f"reports/{slide}-explain.html" if several else EXPLAIN_REPORT
+
+
+def curves_json(slide: str) -> str:
+    """Deletion and insertion curves as numbers."""
+    return f"overlays/{slide}-curves.json"
+
+
 def heatmap_tiff(slide: str) -> str:
     """The heat map as float32 values, one page per quantity."""
     return f"overlays/{slide}-heatmap.tif"

@@ -53,7 +53,7 @@ class State:
             metadata = file.metadata()
             if metadata["recipe"] != self.recipe:
                 raise InputError(f"{path}: was made with other settings", "restore them, or use another --results-dir")
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118: not a mapping
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         self.module.load_state_dict(_under(tensors, "module."))
         self.average = _under(tensors, "average.")
         saved = self.optimiser.state_dict()

@@ -102,9 +102,8 @@ def _step(
     with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bfloat16"):
         parts = losses(batch, state.generator)
     if not torch.isfinite(parts["total"]):
-        raise HmgdmError(
-            f"step {state.step}: the loss is not finite", "lower lr or use precision = 'float32', then --resume"
-        )
+        fix = "lower lr or use precision = 'float32', then --resume"
+        raise HmgdmError(f"step {state.step}: the loss is not finite", fix)
     state.optimiser.zero_grad(set_to_none=True)
     parts["total"].backward()
     nn.utils.clip_grad_norm_(state.module.parameters(), settings.clip)

@@ -5,10 +5,11 @@ import pytest
 from PIL import Image
 
 from benchmarks import tiles
-from benchmarks.tiles import LabelledTile
 from hmgdm_plugin.schema.errors import InputError
+from hmgdm_plugin.training import labelled
+from hmgdm_plugin.training.labelled import LabelledTile
 
-ROOT = tiles.data_root()
+ROOT = labelled.data_root()
 real = pytest.mark.skipif(not (ROOT / "nuc_monuseg_train").is_dir(), reason=f"no shared data in {ROOT}: set HMGDM_DATA")
 
 
@@ -43,22 +44,22 @@ def test_csv_round_trip(tmp_path, monkeypatch):
         LabelledTile(inside, 0.25, 1 / 3, 0.0, 512.0, "s", "007", "007A", {"count": 3.0, "organ": "lung"}),
         LabelledTile(outside, 0.65, 2.5, 0.1, 196.9, "s", "8", "8", {"benign": 0.0}),
     ]
-    tiles.write_csv(written, tmp_path / "tiles.csv")
+    labelled.write_csv(written, tmp_path / "tiles.csv")
     assert "\na/x.png,0.25,0.3333333333333333," in (tmp_path / "tiles.csv").read_text().replace("\r", "")
-    assert tiles.read_csv(tmp_path / "tiles.csv") == written
+    assert labelled.read_csv(tmp_path / "tiles.csv") == written
 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
         ("image,mpp\na.png,0.5\n", "no column 'x_px'"),
-        (",".join(tiles.COLUMNS) + "\na.png,half,0,0,9,s,p,q\n", "half"),
+        (",".join(labelled.COLUMNS) + "\na.png,half,0,0,9,s,p,q\n", "half"),
     ],
 )
 def test_a_bad_csv_is_named(tmp_path, text, problem):
     (tmp_path / "bad.csv").write_text(text)
     with pytest.raises(InputError, match=problem) as caught:
-        tiles.read_csv(tmp_path / "bad.csv")
+        labelled.read_csv(tmp_path / "bad.csv")
     assert "bad.csv" in caught.value.problem
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from benchmarks import yardstick
-from benchmarks.tiles import LabelledTile
 from hmgdm_plugin.schema.errors import InputError
+from hmgdm_plugin.training.labelled import LabelledTile
 
 
 @pytest.fixture(name="world")

@@ -1,0 +1,129 @@
+"""What the heads say about a tile, what each entity added to it, and all of it gathered per slide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from ..schema.errors import InputError
+from ..schema.space import Tile
+
+if TYPE_CHECKING:
+    from ..zoo.card import Card, Head
+    from ..zoo.load import LoadedModel
+    from .encode import EncodedTile
+
+TOP_ENTITIES = 8
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class TileAnswer:
+    """Answers on one tile.
+
+    Parameters
+    ----------
+    values : dict of str to (outputs,) float64
+        Per head: value in its own unit, class probabilities, or the number of the cluster.
+    components : (3,) float64
+        First whitened components of the embedding; zeros without a cluster head.
+    contribution : (N,) float64
+        What each entity adds to the raw answer of the head shown, in its standard deviations or logits.
+    """
+
+    values: dict[str, Floats]
+    components: Floats
+    contribution: Floats
+
+    @property
+    def importance(self) -> Floats:
+        """Share (N,) of the largest absolute contribution in the tile, 0..1."""
+        size = np.abs(self.contribution)
+        return size / max(float(size.max(initial=0.0)), 1e-12)
+
+
+@dataclass(frozen=True, slots=True)
+class TopEntity:
+    """One entity that added much to the answer; `outline` in level-0 pixels."""
+
+    contribution: float
+    tile: Tile
+    outline: shapely.Geometry
+
+
+@dataclass
+class SlideAnswers:
+    """Answers on all tiles of a slide, in order."""
+
+    tiles: list[Tile] = field(default_factory=list)
+    values: dict[str, list[Floats]] = field(default_factory=dict)
+    components: list[Floats] = field(default_factory=list)
+    top: list[TopEntity] = field(default_factory=list)
+
+    def add(self, tile: EncodedTile, answer: TileAnswer) -> None:
+        """Append one tile; of its entities at most the strongest is kept as one of the slide's."""
+        self.tiles.append(tile.tile)
+        self.components.append(answer.components)
+        for name, value in answer.values.items():
+            self.values.setdefault(name, []).append(value)
+        if len(answer.contribution) and tile.outlines is not None:
+            best = int(np.abs(answer.contribution).argmax())
+            self.top.append(TopEntity(float(answer.contribution[best]), tile.tile, tile.outlines[best]))
+            self.top = sorted(self.top, key=lambda each: -abs(each.contribution))[:TOP_ENTITIES]
+
+    def of(self, head: str) -> Floats:
+        """Values (T, outputs) of a head."""
+        return np.stack(self.values[head])
+
+
+def chosen(card: Card, names: Sequence[str], show: str) -> tuple[list[Head], Head]:
+    """Heads to run, and the one to show and explain: the asked-for, or the defaults of the card.
+
+    Raises
+    ------
+    InputError
+        A head is not in the model, or the model has none that can be shown.
+    """
+    there = {head.name: head for head in card.head}
+    for name in (*names, *((show,) if show else ())):
+        if name not in there:
+            raise InputError(f"{card.name}: has no head {name!r}", f"choose from {', '.join(there) or 'another model'}")
+    heads = [there[name] for name in names] if names else [head for head in card.head if head.default]
+    if show and there[show] not in heads:
+        heads.append(there[show])
+    gated = [head for head in heads if head.kind != "clusters"]
+    if not gated or (show and there[show].kind == "clusters"):
+        raise InputError(f"{card.name}: no head to show", "name a head that predicts a number or a class")
+    return heads, there[show] if show else gated[0]
+
+
+def answer(tile: EncodedTile, model: LoadedModel, heads: Sequence[Head], shown: Head, output: int = -1) -> TileAnswer:
+    """Ask `heads` about a tile; contributions are to `output` of the head shown (-1: the likeliest class)."""
+    import torch
+
+    from ..model.heads import ClusterHead, GatedHead
+    from ..model.importance import gate_contribution
+
+    latent, values = tile.latent, {}
+    components = np.zeros(3)
+    contribution = np.zeros(len(tile.tokens))
+    with torch.no_grad():
+        for spec in heads:
+            head = model.heads[spec.name].cpu()
+            if isinstance(head, ClusterHead):
+                values[spec.name] = head(tile.pooled[None]).double().numpy()
+                components = head.project(tile.pooled[None])[0].double().numpy()
+                continue
+            assert isinstance(head, GatedHead)
+            value = head(tile.tokens, latent.batch, 1, latent.area).value[0].double().numpy()
+            values[spec.name] = value
+            if spec is shown:
+                which = int(value.argmax()) if output < 0 else output
+                parts = gate_contribution(head, tile.tokens, latent.batch, 1, which, latent.area)
+                contribution = parts.double().numpy()
+    return TileAnswer(values, components, contribution)

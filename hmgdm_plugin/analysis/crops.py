@@ -1,0 +1,28 @@
+"""Crops of single entities for the pages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import shapely
+
+from ..report import page, pictures
+
+if TYPE_CHECKING:
+    from ..slide.reader import Slide
+    from .answers import TopEntity
+
+CROP_PX = 96
+
+
+def crop_of(slide: Slide, top: TopEntity) -> page.Entity:
+    """One entity with its outline and surroundings, at the model's scale."""
+    centre, scale = top.outline.centroid, top.tile.scale
+    x, y = centre.x - CROP_PX / 2 * scale, centre.y - CROP_PX / 2 * scale
+    image = slide.read(x, y, CROP_PX * scale, CROP_PX)
+    outline = shapely.transform(top.outline, lambda points: (points - (x, y)) / scale)
+    png = pictures.crop_png(image, outline, top.tile.mpp)
+    at = slide.frame.to_qupath(np.array([centre.x, centre.y]))
+    remark = "raised the answer" if top.contribution > 0 else "lowered the answer"
+    return page.Entity(png, top.contribution, f"x {at[0]:.0f}, y {at[1]:.0f} px", remark)

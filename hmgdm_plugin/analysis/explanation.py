@@ -1,0 +1,155 @@
+"""Objects, picture and page of `explain`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import numpy as np
+import shapely
+
+from ..qupath.geojson import Feature
+from ..report import page, pictures
+from ..report.sentences import faithfulness
+from ..schema import run
+from .answers import TOP_ENTITIES, TopEntity
+from .crops import crop_of
+from .faithful import ORDERS
+from .objects import KINDS
+from .short import facts_of, in_short
+
+if TYPE_CHECKING:
+    from ..schema.events import Events
+    from ..schema.space import Tile
+    from ..zoo.card import Head
+    from ..zoo.load import LoadedModel
+    from .encode import EncodedTile
+    from .faithful import Explained, Faithfulness
+    from .identity import Ids
+    from .plan import Plan
+
+STRONG_CONTACTS = 0.1  # share of a tile's contacts that become objects
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """The tile drawn large: that of the strongest entity."""
+
+    tile: Tile
+    rgb: np.ndarray
+    outlines: np.ndarray
+    contribution: np.ndarray
+
+
+class Explanation:
+    """Gathers what `explain` shows of one slide."""
+
+    def __init__(self, plan: Plan, model: LoadedModel, shown: Head, folder: run.RunFolder, events: Events) -> None:
+        self.plan, self.model, self.shown = plan, model, shown
+        self.folder, self.events = folder, events
+        self.top: list[TopEntity] = []
+        self.field: _Field | None = None
+
+    def add(self, tile: EncodedTile, said: Explained) -> None:
+        """Keep the strongest entity of a tile if it is among the strongest of the slide."""
+        assert tile.outlines is not None
+        best = int(np.abs(said.contribution).argmax())
+        entity = TopEntity(float(said.contribution[best]), tile.tile, tile.outlines[best])
+        self.top = sorted([*self.top, entity], key=lambda each: -abs(each.contribution))[:TOP_ENTITIES]
+        if self.top[0] is entity:
+            self.field = _Field(tile.tile, tile.rgb, tile.outlines, said.contribution)
+
+    def features(self, tile: EncodedTile, said: Explained, ids: Ids, entity_ids: Sequence[UUID]) -> Iterator[Feature]:
+        """Entities with every measure, and the strongest contacts as lines between centroids."""
+        assert tile.outlines is not None
+        size = np.abs(said.contribution)
+        largest = max(float(size.max(initial=0.0)), 1e-12)
+        for k, (id, kind) in enumerate(zip(entity_ids, tile.graph.kind.tolist(), strict=True)):
+            numbers = {
+                "HMGDM: importance": float(size[k] / largest),
+                f"HMGDM: contribution to {self.shown.title}": float(said.contribution[k]),
+                "HMGDM: gradient x input": float(said.gradient[k]),
+                "HMGDM: gate": float(said.gate[k]),
+            }
+            yield Feature(id, tile.outlines[k], "tile" if kind == 0 else "detection", KINDS[kind], None, None, numbers)
+        ends = tile.graph.pos.numpy()[tile.graph.edge_index.numpy()]
+        strong = np.argsort(-np.abs(said.contacts), kind="stable")[: int(np.ceil(STRONG_CONTACTS * len(said.contacts)))]
+        for k in strong.tolist():
+            line = shapely.LineString(ends[:, k].astype(np.float64))
+            numbers = {"HMGDM: contact gradient x input": float(said.contacts[k])}
+            yield Feature(ids.contact(tile, k), line, "detection", "contact", None, None, numbers)
+
+    def write(self, report: str, faithful: Faithfulness, rescored: Sequence[dict[str, Any]]) -> None:
+        """Stage the picture, the curves and the page."""
+        name = self.plan.slide.name
+        field, mpp = self.field, self.plan.slide.frame.mpp
+        assert field is not None
+        explained = self.folder.stage(run.overlay_png(name, "explained"))
+        origin = field.tile.x_px, field.tile.y_px
+        title = f"What each entity added to: {self.shown.title}"
+        pictures.entity_overlay(
+            explained,
+            field.rgb,
+            origin,
+            field.tile.scale,
+            list(field.outlines),
+            field.contribution,
+            title,
+            mpp,
+            "SD of the answer",
+        )
+        curves = self._curves(faithful)
+        page.write_report(
+            self.folder.stage(report),
+            page.Report(
+                title=f"H-MGDM: why this {self.shown.title}",
+                slide=name,
+                summary=self._summary(rescored),
+                main=page.Picture(
+                    explained.read_bytes(),
+                    "The tile with the strongest entity. Red raised the answer, blue lowered it.",
+                ),
+                tiles=len(self.plan.tiles),
+                entities=[crop_of(self.plan.slide, each) for each in self.top],
+                entities_note="What each entity added to the answer of its tile through the gated pooling, in standard "
+                "deviations of the answer.",
+                curves=curves,
+                curves_note=self._faith(faithful) if curves else "",
+                notes=list(self.events.notes),
+                card=in_short(self.model.card, [self.shown]),
+                files={
+                    f"geojson/{name}/": "drag these onto the slide in QuPath: entities and strong contacts",
+                    run.curves_json(name): "the curves as numbers",
+                },
+                facts=facts_of(self.model),
+            ),
+        )
+
+    def _curves(self, faithful: Faithfulness) -> page.Picture | None:
+        """Both curves in one picture, as change of the answer; None where no tile could be tested."""
+        if not faithful.numbers()["tiles_tested"]:
+            return None
+        share = np.asarray(faithful.curves()["share"]["share"])
+        path = self.folder.stage(run.overlay_png(self.plan.slide.name, "deletion"))
+        series = {order: faithful.band("deletion", order) for order in ORDERS}
+        unit = self.shown.unit or "probability"
+        pictures.curves(
+            path, 100 * share, series, "Entities taken away", "removed, most important first (%)", f"change ({unit})"
+        )
+        return page.Picture(
+            path.read_bytes(), f"Mean over {faithful.numbers()['tiles_tested']} tiles with 95 % intervals."
+        )
+
+    def _faith(self, faithful: Faithfulness) -> str:
+        curves = faithful.curves()
+        deletion = curves["deletion"]
+        return faithfulness(curves["share"]["share"], deletion["contribution"], deletion["random"])
+
+    def _summary(self, rescored: Sequence[dict[str, Any]]) -> str:
+        start = f"{len(self.plan.tiles)} tiles explained for {self.shown.title}."
+        for row in rescored:
+            after = "no entity is left" if row["after"] is None else f"{row['after']:.4g}"
+            start += f" Without {row['removed']} of its entities, the tile at {row['tile']} goes from {row['before']:.4g} to {after}."
+        return start

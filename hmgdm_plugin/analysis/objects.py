@@ -1,0 +1,92 @@
+"""Results as QuPath objects: tiles with their predictions, entities with their importance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import numpy as np
+import shapely
+
+from ..qupath.geojson import Feature
+from ..qupath.overlay import palette
+
+if TYPE_CHECKING:
+    from ..schema.space import Tile
+    from ..zoo.card import Head
+    from .answers import TileAnswer
+    from .encode import EncodedTile
+
+KINDS = ("superpixel", "nucleus")
+
+
+def measurement(head: Head) -> str:
+    """Name of a number in QuPath's measurement table: what it is, and its unit."""
+    return f"HMGDM: {head.title} {head.unit}".rstrip()
+
+
+def measurements(heads: Sequence[Head], answer: TileAnswer) -> dict[str, float]:
+    """All numbers of a tile: values, probabilities as ``p(class)``, number of the cluster."""
+    out: dict[str, float] = {}
+    for head in heads:
+        value = answer.values[head.name]
+        if head.kind == "regression":
+            out[measurement(head)] = float(value[0])
+        elif head.kind == "clusters":
+            out[f"HMGDM: {head.title}"] = float(value[0]) + 1
+        else:
+            names = [each.name for each in head.classes]
+            out |= {f"HMGDM: p({name})": float(p) for name, p in zip(names, value, strict=True)}
+    return out
+
+
+def class_of(heads: Sequence[Head], answer: TileAnswer) -> tuple[str | None, tuple[int, int, int] | None]:
+    """Class that a tile gets: its cluster, else the likeliest class of the first classification, else none."""
+    for kind in ("clusters", "classification"):
+        for head in heads:
+            if head.kind == kind:
+                value = answer.values[head.name]
+                number = int(value[0]) if kind == "clusters" else int(value.argmax())
+                return named(head)[number]
+    return None, None
+
+
+def named(head: Head) -> list[tuple[str, tuple[int, int, int]]]:
+    """Names and colours of a head's classes, as QuPath gets them."""
+    colours = palette(len(head.classes))
+    return [(f"HMGDM: {each.name}", each.rgb or colour) for each, colour in zip(head.classes, colours, strict=True)]
+
+
+def square(tile: Tile) -> shapely.Polygon:
+    """Outline of a tile in level-0 pixels."""
+    return shapely.box(tile.x_px, tile.y_px, tile.x_px + tile.side_px, tile.y_px + tile.side_px)
+
+
+def tile_feature(tile: EncodedTile, answer: TileAnswer, heads: Sequence[Head], id: UUID) -> Feature:
+    """A tile with its predictions."""
+    name, rgb = class_of(heads, answer)
+    where = f"tile {tile.tile.row + 1}, {tile.tile.col + 1}"
+    return Feature(id, square(tile.tile), "tile", where, name, rgb, measurements(heads, answer))
+
+
+def entity_features(tile: EncodedTile, answer: TileAnswer, shown: Head, ids: Sequence[UUID]) -> list[Feature]:
+    """The entities of a tile with their importance for the head shown."""
+    assert tile.outlines is not None
+    label = f"HMGDM: contribution to {shown.title}"
+    kinds = tile.graph.kind.tolist()
+    scale_um = tile.tile.mpp / tile.tile.scale
+    areas = shapely.area(tile.outlines) * scale_um**2
+    rows = zip(ids, tile.outlines, kinds, answer.importance, answer.contribution, areas, strict=True)
+    return [
+        Feature(
+            id,
+            outline,
+            "tile" if kind == 0 else "detection",
+            KINDS[kind],
+            None,
+            None,
+            {"HMGDM: importance": float(importance), label: float(added), "HMGDM: area µm²": float(np.round(area, 2))},
+        )
+        for id, outline, kind, importance, added, area in rows
+    ]

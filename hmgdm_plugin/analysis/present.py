@@ -1,0 +1,192 @@
+"""Pictures, heat map and report of one slide, drawn from its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..report import page, pictures
+from ..schema import run
+from .crops import crop_of
+from .encode import encode_tiles
+from .objects import named
+from .short import facts_of, in_short, validated_error
+
+if TYPE_CHECKING:
+    from ..schema.events import Events
+    from ..schema.space import Tile
+    from ..zoo.card import Head
+    from ..zoo.load import LoadedModel
+    from .answers import SlideAnswers
+    from .plan import Plan
+
+_CAPTIONS = {
+    "importance": "The field around the entity that mattered most. Strong outlines: entities that moved the answer.",
+    "components": "Embeddings as colours: tiles of similar colour look alike to the model.",
+    "clusters": "Tiles grouped by their embedding, without labels. The groups have numbers, not diagnoses.",
+}
+
+
+class Presentation:
+    """Draws one slide; every picture goes into the run folder and, where it helps, onto the page."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        model: LoadedModel,
+        heads: Sequence[Head],
+        shown: Head,
+        answers: SlideAnswers,
+        folder: run.RunFolder,
+        events: Events,
+    ) -> None:
+        self.plan, self.model, self.heads, self.shown = plan, model, heads, shown
+        self.answers, self.folder, self.events = answers, folder, events
+        self.slide, self.mpp = plan.slide, plan.slide.frame.mpp
+
+    def write(self, report: str) -> None:
+        """Stage all pictures, the heat map and the page called `report`."""
+        for head in self.heads:
+            self._draw(head)
+        self._heat_map()
+        clusters = [head for head in self.heads if head.kind == "clusters"]
+        main = self._path(self.shown.name)
+        page.write_report(
+            self.folder.stage(report),
+            page.Report(
+                title=f"H-MGDM: {self.shown.title}",
+                slide=self.slide.name,
+                summary=self._summary(),
+                thumbnail=page.Picture(self._thumbnail(), "The slide as read."),
+                main=page.Picture(main.read_bytes(), f"{self.shown.title.capitalize()} of every tile."),
+                tiles=len(self.answers.tiles),
+                results=self._results(),
+                clusters=self._picture(clusters[0].name, _CAPTIONS["clusters"]) if clusters else None,
+                shares=self._shares(clusters[0]) if clusters else (),
+                components=self._components() if clusters else None,
+                importance=page.Picture(self._importance().read_bytes(), _CAPTIONS["importance"]),
+                entities=[crop_of(self.slide, each) for each in self.answers.top],
+                entities_note="Importance: what the entity added to the tile's answer through the gated pooling, in "
+                "standard deviations of the answer; positive raised it. Run hmgdm explain for a check of faithfulness.",
+                notes=list(self.events.notes),
+                card=in_short(self.model.card, self.heads),
+                files=self._files(),
+                facts=facts_of(self.model),
+            ),
+        )
+
+    def _path(self, what: str) -> Path:
+        return self.folder.stage(run.overlay_png(self.slide.name, what))
+
+    def _picture(self, what: str, caption: str) -> page.Picture:
+        return page.Picture(self._path(what).read_bytes(), caption)
+
+    def _draw(self, head: Head) -> None:
+        """The overlay of one head."""
+        plan, values = self.plan, self.answers.of(head.name)
+        where = self._path(head.name), plan.thumbnail, plan.downsample, self.answers.tiles
+        if head.kind == "regression":
+            pictures.heat_overlay(*where, values[:, 0], head.title.capitalize(), head.unit, self.mpp)
+            return
+        labels = values[:, 0].astype(int) if head.kind == "clusters" else values.argmax(axis=1)
+        names = [each.name for each in head.classes]
+        pictures.class_overlay(
+            *where, labels, names, [rgb for _, rgb in named(head)], head.title.capitalize(), self.mpp
+        )
+
+    def _heat_map(self) -> None:
+        """All numbers per tile as float TIFF pages."""
+        values, units = {}, {}
+        for head in self.heads:
+            columns = self.answers.of(head.name)
+            names = [head.title] if head.kind != "classification" else [f"p({each.name})" for each in head.classes]
+            for name, column in zip(names, columns.T, strict=True):
+                values[name], units[name] = column, head.unit
+        path = self.folder.stage(run.heatmap_tiff(self.slide.name))
+        pictures.heatmap_tiff(path, self.answers.tiles, values, units, self.slide.frame)
+
+    def _components(self) -> page.Picture:
+        """First three components of the embeddings as colours."""
+        components = np.stack(self.answers.components)
+        low, high = np.percentile(components, (2, 98), axis=0)
+        rgb = np.clip((components - low) / np.maximum(high - low, 1e-6), 0, 1)
+        plan, path = self.plan, self._path("components")
+        title = "Embeddings: first three principal components"
+        pictures.rgb_overlay(path, plan.thumbnail, plan.downsample, self.answers.tiles, rgb, title, self.mpp)
+        return page.Picture(path.read_bytes(), _CAPTIONS["components"])
+
+    def _importance(self) -> Path:
+        """Entities around the strongest one, coloured by what they added."""
+        from .answers import answer
+
+        centre = self.answers.top[0].tile
+        near = [t for t in self.answers.tiles if _touching(t, centre)]
+        outlines, values = [], []
+        for tile in encode_tiles(self.slide, near, self.model, self.events, 1, with_outlines=True):
+            outlines += list(tile.outlines if tile.outlines is not None else ())
+            values += answer(tile, self.model, [self.shown], self.shown).contribution.tolist()
+        x, y = min(t.x_px for t in near), min(t.y_px for t in near)
+        side = max(max(t.x_px - x, t.y_px - y) for t in near) + centre.side_px
+        image = self.slide.read(x, y, side, min(round(side / centre.scale), 1024))
+        path = self._path("importance")
+        title = f"What each entity added to: {self.shown.title}"
+        pictures.entity_overlay(
+            path, image, (x, y), side / len(image), outlines, values, title, self.mpp, "SD of the answer"
+        )
+        return path
+
+    def _thumbnail(self) -> bytes:
+        return pictures.crop_png(self.plan.thumbnail, None, self.mpp * self.plan.downsample, side_in=4.0)
+
+    def _results(self) -> list[page.Result]:
+        """Median and quartiles over the tiles of every number."""
+        rows = []
+        for head in self.heads:
+            if head.kind == "clusters":
+                continue
+            names = [head.title] if head.kind == "regression" else [f"{head.title}: {c.name}" for c in head.classes]
+            for name, column in zip(names, self.answers.of(head.name).T, strict=True):
+                low, middle, high = (float(q) for q in np.percentile(column, (25, 50, 75)))
+                unit = head.unit if head.kind == "regression" else "probability"
+                rows.append(page.Result(name, middle, low, high, unit, validated_error(self.model.card, head)))
+        return rows
+
+    def _shares(self, head: Head) -> list[page.Share]:
+        counts = np.bincount(self.answers.of(head.name)[:, 0].astype(int), minlength=len(head.classes))
+        shares = zip(head.classes, named(head), counts / counts.sum(), strict=True)
+        return [page.Share(each.name, float(share), rgb) for each, (_, rgb), share in shares]
+
+    def _summary(self) -> str:
+        values = self.answers.of(self.shown.name)
+        area = sum(tile.area_mm2 for tile in self.answers.tiles)
+        start = f"{len(values)} tiles, {area:.2f} mm² of tissue. "
+        if self.shown.kind == "regression":
+            low, middle, high = np.percentile(values[:, 0], (25, 50, 75))
+            return (
+                start
+                + f"{self.shown.title.capitalize()}: median {middle:.4g} {self.shown.unit} (quartiles {low:.4g} to {high:.4g})."
+            )
+        mean = values.mean(axis=0)
+        return (
+            start
+            + f"{self.shown.title.capitalize()}: {self.shown.classes[int(mean.argmax())].name} on average (p = {mean.max():.2f})."
+        )
+
+    def _files(self) -> dict[str, str]:
+        name = self.slide.name
+        return {
+            f"geojson/{name}/": "drag these onto the slide in QuPath: tiles with predictions, entities with importance",
+            run.features_h5(name): "embeddings of tiles and entities (HDF5), joined to the objects by id",
+            run.heatmap_tiff(name): "values per tile as float32 TIFF",
+            f"overlays/{name}-*.png": "the pictures of this page at full size",
+            run.SUMMARY: "one line per slide",
+            run.RECORD: "arguments, versions, digests: what repeats this run",
+        }
+
+
+def _touching(a: Tile, b: Tile) -> bool:
+    """Whether two tiles are the same or neighbours."""
+    return max(abs(a.x_px - b.x_px), abs(a.y_px - b.y_px)) <= 1.01 * b.side_px

@@ -1,0 +1,135 @@
+"""`hmgdm predict`: predictions per tile and importance per entity, as objects, pictures, tables and a report."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .schema import run
+from .schema.events import Events
+from .schema.options import PredictOptions
+
+if TYPE_CHECKING:
+    from .analysis.answers import SlideAnswers
+    from .analysis.plan import Plan
+    from .qupath.geojson import Feature
+    from .zoo.card import Head
+    from .zoo.load import LoadedModel
+
+
+def predict(options: PredictOptions, events: Events, verb: str = "predict") -> Mapping[str, Any]:
+    """Predict every slide of `options`; the run folder gets everything or nothing.
+
+    Raises
+    ------
+    InputError
+        A slide, its pixel size, the regions, the model, a head or the results folder is wrong.
+    """
+    from .analysis.answers import chosen
+    from .analysis.plan import estimate, loaded, opened, planned, record
+
+    folder = run.RunFolder(options.results_dir, overwrite=options.overwrite)
+    with opened(options) as slides:
+        model = loaded(options, events)
+        heads, shown = chosen(model.card, options.heads, options.show)
+        plans = [planned(slide, model, options, events) for slide in slides]
+        if options.dry_run:
+            return estimate(plans, model, options, events)
+        with folder, run.writing(folder.root):
+            rows = [_slide(plan, model, heads, shown, options, folder, events) for plan in plans]
+            _write_summary(folder, rows)
+            with events.timed("writing"):
+                done = folder.commit(record(verb, options, slides, model, events))
+    first = plans[0].slide.name
+    report = run.REPORT if len(plans) == 1 else run.report_html(first)
+    names = (report, run.overlay_png(first, shown.name), run.tiles_geojson(first), run.features_h5(first), run.SUMMARY)
+    return {"report": done[names[0]], "overlay": done[names[1]], "geojson": done[names[2]].parent} | {
+        "features": done[names[3]],
+        "summary": done[names[4]],
+    }
+
+
+def _slide(
+    plan: Plan,
+    model: LoadedModel,
+    heads: Sequence[Head],
+    shown: Head,
+    options: PredictOptions,
+    folder: run.RunFolder,
+    events: Events,
+) -> dict[str, Any]:
+    """Analyse one slide and stage its files; returns its row of the summary."""
+    from .analysis.answers import SlideAnswers
+    from .analysis.present import Presentation
+    from .qupath.geojson import write_features, write_parts
+
+    answers, squares = SlideAnswers(), []
+    stream = _entities(plan, model, heads, shown, options, folder, events, answers, squares)
+    name, frame = plan.slide.name, plan.slide.frame
+    write_parts(lambda part: folder.stage(run.entities_geojson(name, part)), stream, frame)
+    with events.timed("writing"):
+        write_features(folder.stage(run.tiles_geojson(name)), squares, frame)
+    with events.timed("pictures"):
+        several = len(options.slides) > 1
+        Presentation(plan, model, heads, shown, answers, folder, events).write(
+            run.report_html(name) if several else run.REPORT
+        )
+    return _row(plan, heads, answers)
+
+
+def _entities(
+    plan: Plan,
+    model: LoadedModel,
+    heads: Sequence[Head],
+    shown: Head,
+    options: PredictOptions,
+    folder: run.RunFolder,
+    events: Events,
+    answers: SlideAnswers,
+    squares: list[Feature],
+) -> Iterator[Feature]:
+    """Encode the tiles one by one, gather answers and embeddings, and hand on the entities to be written."""
+    from .analysis.answers import answer
+    from .analysis.encode import encode_tiles
+    from .analysis.identity import Ids, add_features, feature_file
+    from .analysis.objects import entity_features, tile_feature
+
+    ids = Ids(model, plan.slide)
+    encoded = encode_tiles(plan.slide, plan.tiles, model, events, options.workers, with_outlines=True)
+    with feature_file(folder.stage(run.features_h5(plan.slide.name)), plan, model) as file:
+        for tile in events.track("predict", encoded, len(plan.tiles)):
+            said = answer(tile, model, heads, shown)
+            tile_id, entity_ids = ids.tile(tile), ids.entities(tile)
+            add_features(file, tile, tile_id, entity_ids)
+            answers.add(tile, said)
+            squares.append(tile_feature(tile, said, heads, tile_id))
+            yield from entity_features(tile, said, shown, entity_ids)
+
+
+def _row(plan: Plan, heads: Sequence[Head], answers: SlideAnswers) -> dict[str, Any]:
+    """One line of the summary: medians, shares of classes, what the user was told."""
+    row: dict[str, Any] = {"slide_id": plan.slide.name, "path": str(plan.slide.path), "tiles": len(answers.tiles)}
+    row["area_mm2"] = round(sum(tile.area_mm2 for tile in answers.tiles), 4)
+    for head in heads:
+        values = answers.of(head.name)
+        if head.kind == "regression":
+            row[f"{head.name} median"] = float(np.median(values[:, 0]))
+        elif head.kind == "classification":
+            row |= {
+                f"{head.name} p({c.name})": float(p) for c, p in zip(head.classes, values.mean(axis=0), strict=True)
+            }
+        else:
+            share = np.bincount(values[:, 0].astype(int), minlength=len(head.classes)) / len(values)
+            row |= {f"{head.name} {c.name}": float(p) for c, p in zip(head.classes, share, strict=True)}
+    row["notes"] = " | ".join(plan.notes)
+    return row
+
+
+def _write_summary(folder: run.RunFolder, rows: Sequence[dict[str, Any]]) -> None:
+    with folder.stage(run.SUMMARY).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
