@@ -145,6 +145,8 @@ def writing(where: Path) -> Iterator[None]:
     """Turn a full, read-only or forbidden disk into one sentence with its fix."""
     try:
         yield
+    except BrokenPipeError:  # a reader who left, not a disk
+        raise
     except OSError as error:
         reasons = {errno.ENOSPC: "the disk is full", errno.EROFS: "the disk is read-only", errno.EDQUOT: "the quota is used up"}
         reason = reasons.get(error.errno or 0, os.strerror(error.errno) if error.errno else str(error))
