@@ -27,42 +27,57 @@ if TYPE_CHECKING:
 
 DPI = 160
 _WIDEST_IN, _HIGHEST_IN = 5.6, 6.6  # of the tissue alone; with its legend it fills the width of an A4 page
-_MARGIN_IN, _SIDE_IN = 0.08, 1.75
+_MARGIN_IN = 0.08
+BAR_IN, LEGEND_IN = 1.2, 1.9  # room on the right for a colour bar, for a legend
+BAR_HIGH_IN = 1.5  # of the bar itself, at least
 # green and blue: eosin is neither, and colour-blind eyes tell them apart
 _AGAINST, _FOR = ("#0B3FA8", "#3E8EF7", "#B5D6FF"), ("#A8E6BE", "#19C37D", "#00794F")
 
 
 def sheet(
-    picture: ArrayLike, origin_px: tuple[float, float], scale: float, title: str, mpp_level0: float
+    picture: ArrayLike,
+    origin_px: tuple[float, float],
+    scale: float,
+    title: str,
+    mpp_level0: float,
+    side_in: float = BAR_IN,
+    least_in: float = 0.0,
 ) -> tuple[Figure, Axes]:
-    """A picture (h, w, 3) with its title and scale bar, room for a legend on the right, axes in level-0 pixels."""
+    """A picture (h, w, 3) with its title and scale bar; axes in level-0 pixels.
+
+    `side_in` inches are kept free on the right for a legend that is `least_in` inches high.
+    """
     from matplotlib.figure import Figure
 
     image = np.asarray(picture)
     height, width = image.shape[:2]
     inches = min(_WIDEST_IN / width, _HIGHEST_IN / height)
     wide_in, high_in = max(width * inches, 1.2), max(height * inches, 1.2)
-    lines = textwrap.wrap(title, int((wide_in + _SIDE_IN) * 10.5), max_lines=2, placeholder=" …") or [""]
-    sheet_in = (wide_in + _SIDE_IN + _MARGIN_IN, high_in + 0.18 + 0.19 * len(lines) + _MARGIN_IN)
+    lines = textwrap.wrap(title, int((wide_in + side_in) * 8.6), max_lines=2, placeholder=" …") or [""]
+    title_in = 0.18 + 0.22 * len(lines)
+    sheet_in = (wide_in + side_in + _MARGIN_IN, max(high_in, least_in) + title_in + _MARGIN_IN)
     figure = Figure(figsize=sheet_in, dpi=DPI, facecolor="white")
-    box = (_MARGIN_IN / sheet_in[0], _MARGIN_IN / sheet_in[1], wide_in / sheet_in[0], high_in / sheet_in[1])
+    top = 1 - title_in / sheet_in[1]
+    high = high_in / sheet_in[1]
+    box = (_MARGIN_IN / sheet_in[0], top - high, wide_in / sheet_in[0], high)
     axes = figure.add_axes(box)
     x_px, y_px = origin_px
     axes.imshow(image, extent=(x_px, x_px + width * scale, y_px + height * scale, y_px))
     axes.set(xticks=[], yticks=[], autoscale_on=False)
     place = (_MARGIN_IN / sheet_in[0], 1 - 0.08 / sheet_in[1])
-    figure.text(*place, "\n".join(lines), size=11, weight="bold", va="top", parse_math=False, linespacing=1.1)
+    figure.text(*place, "\n".join(lines), size=12.5, weight="bold", va="top", parse_math=False, linespacing=1.1)
     scale_bar(axes, mpp_level0)
     return figure, axes
 
 
-def scale_bar(axes: Axes, mpp: float, size: float = 9.0) -> None:
+def scale_bar(axes: Axes, mpp: float, size: float = 10.5) -> None:
     """A bar of 1, 2 or 5 times a power of ten microns, about a fifth of the width; `mpp` microns per axis unit."""
     from matplotlib.font_manager import FontProperties
     from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 
     left, right = axes.get_xlim()
     um, text = nice_length(abs(right - left) * mpp / 4)
+    per_in = abs(right - left) / axes.get_window_extent().width * DPI
     bar = AnchoredSizeBar(
         axes.transData,
         um / mpp,
@@ -72,7 +87,7 @@ def scale_bar(axes: Axes, mpp: float, size: float = 9.0) -> None:
         borderpad=0.5,
         sep=3,
         color="black",
-        size_vertical=abs(np.subtract(*axes.get_ylim())) / 250,
+        size_vertical=per_in * size / 300,
         fontproperties=FontProperties(size=size),
     )
     bar.patch.set(alpha=0.85, linewidth=0, boxstyle="round,pad=0,rounding_size=0.2")
@@ -90,15 +105,15 @@ def colour_bar(figure: Figure, axes: Axes, scale: ScalarMappable, unit: str, val
     """The scale of `values` beside the picture; its ends are pointed where values lie beyond it."""
     box = axes.get_position()
     wide_in, high_in = figure.get_size_inches()
-    length = min(box.height * 0.7, 3.2 / high_in)
+    length = min(max(box.height * 0.7, BAR_HIGH_IN / high_in), 3.2 / high_in)
     place = (box.x1 + 0.2 / wide_in, box.y1 - length - 0.1 / high_in, 0.16 / wide_in, length)
     low, high = scale.get_clim()
     known = values[np.isfinite(values)]
     below, above = bool((known < low).any()), bool((known > high).any())
     extend = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
     bar = figure.colorbar(scale, cax=figure.add_axes(place), extend=extend[below, above], extendfrac=0.04)
-    bar.set_label(textwrap.shorten(unit, 60), size=9, parse_math=False)
-    bar.ax.tick_params(labelsize=8.5)
+    bar.set_label(textwrap.shorten(unit, 60), size=11, parse_math=False)
+    bar.ax.tick_params(labelsize=10.5)
     bar.outline.set_linewidth(0.5)
 
 
@@ -108,17 +123,22 @@ def legend(figure: Figure, axes: Axes, names: Sequence[str], colours: ArrayLike,
     from matplotlib.patches import Patch
 
     wide_in = figure.get_size_inches()[0]
-    wrapped = ["\n".join(textwrap.wrap(name, 20, max_lines=3)) for name in names]
+    wrapped = [_wrapped(name) for name in names]
     patches = [Patch(facecolor=rgb, edgecolor="0.25", linewidth=0.5) for rgb in np.asarray(colours)]
     box = axes.get_position()
     place = (box.x1 + 0.1 / wide_in, box.y1)
     shown = figure.legend(
-        patches, wrapped, loc="upper left", bbox_to_anchor=place, fontsize=9, frameon=False, borderaxespad=0
+        patches, wrapped, loc="upper left", bbox_to_anchor=place, fontsize=10.5, frameon=False, borderaxespad=0
     )
-    shown.set_title("\n".join(textwrap.wrap(note, 22)), prop=FontProperties(size=8.5))
+    shown.set_title("\n".join(textwrap.wrap(note, 18)), prop=FontProperties(size=10.5))
     shown.set_alignment("left")
     for text in shown.get_texts():
         text.set_parse_math(False)
+
+
+def legend_height(names: Sequence[str]) -> float:
+    """Inches that the legend of `names` takes."""
+    return 0.1 + sum(0.19 * (_wrapped(name).count("\n") + 1) + 0.08 for name in names)
 
 
 def number(axes: Axes, point: shapely.Point, rank: int) -> None:
@@ -176,7 +196,7 @@ def trace(axes: Axes, shape: shapely.Geometry) -> None:
     from matplotlib.collections import PathCollection
 
     paths = [_path(part) for part in shapely.get_parts(shape)]
-    for colour, width in (("white", 2.2), ("#111111", 1.0)):
+    for colour, width in (("white", 1.8), ("#111111", 0.8)):
         axes.add_collection(PathCollection(paths, facecolors="none", edgecolors=colour, linewidths=width))
 
 
@@ -200,3 +220,7 @@ def _path(part: Any) -> Any:
     rings = [part.exterior, *part.interiors] if part.geom_type == "Polygon" else [part]
     closed = part.geom_type == "Polygon"
     return Outline.make_compound_path(*(Outline(np.asarray(ring.coords)[:, :2], closed=closed) for ring in rings))
+
+
+def _wrapped(name: str) -> str:
+    return "\n".join(textwrap.wrap(name, 17, max_lines=3, placeholder=" …"))

@@ -6,6 +6,7 @@ pixels throughout. The same input gives the same bytes.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,14 +17,30 @@ from numpy.typing import ArrayLike, NDArray
 from ..schema.space import Tile
 from . import canvas
 from .heatmap import heatmap_tiff
-from .raster import blend, paint, seen
+from .raster import blend, grid_step, paint, seen
 
-__all__ = ["class_overlay", "crop_png", "curves", "entity_overlay", "heat_overlay", "heatmap_tiff", "rgb_overlay"]
+__all__ = [
+    "class_overlay",
+    "crop_png",
+    "curves",
+    "entity_overlay",
+    "heat_overlay",
+    "heatmap_tiff",
+    "rgb_overlay",
+    "tissue_picture",
+]
 
 Image = NDArray[np.uint8]
 Curve = ArrayLike | tuple[ArrayLike, ArrayLike, ArrayLike]
 _SOLID = 0.6  # share of the colour in class maps
+_LINED_PX = 8  # tiles that are smaller on the picture are not drawn apart by lines
 _LINES = ("#0072B2", "#D55E00", "#6E6E6E", "#009E73", "#56B4E9", "#E69F00")
+
+
+def tissue_picture(path: Path, thumbnail: Image, downsample: float, title: str, mpp_level0: float) -> None:
+    """Draw the slide itself, to be shown beside an overlay of the same size. Parameters: see `heat_overlay`."""
+    figure, _ = canvas.sheet(thumbnail, (0.0, 0.0), downsample, title, mpp_level0, side_in=0.08)
+    canvas.save(figure, path)
 
 
 def heat_overlay(
@@ -72,7 +89,9 @@ def heat_overlay(
     scale = ScalarMappable(Normalize(*canvas.span(values)), colormaps[colormap])
     colours = np.where(np.isfinite(values)[:, None], scale.to_rgba(np.nan_to_num(values))[:, :3], np.nan)
     picture, grey = blend(thumbnail, paint(tiles, colours, thumbnail.shape, downsample), alpha)
-    figure, axes = canvas.sheet(picture, (0.0, 0.0), downsample, title, mpp_level0)
+    figure, axes = canvas.sheet(
+        picture, (0.0, 0.0), downsample, title, mpp_level0, canvas.BAR_IN, canvas.BAR_HIGH_IN + 0.2
+    )
     scale.set_cmap(ListedColormap(seen(colormaps[colormap](np.arange(256))[:, :3], grey, alpha)))
     canvas.colour_bar(figure, axes, scale, unit, values)
     canvas.save(figure, path)
@@ -96,10 +115,12 @@ def class_overlay(
     labels = np.asarray(labels, np.int64)
     table = np.asarray(rgbs, np.float64).reshape(-1, 3) / 255
     colours = np.where(labels[:, None] < 0, np.nan, table[np.maximum(labels, 0)])
-    picture, grey = blend(thumbnail, paint(tiles, colours, thumbnail.shape, downsample), _SOLID, apart=True)
-    figure, axes = canvas.sheet(picture, (0.0, 0.0), downsample, title, mpp_level0)
     counts = np.bincount(labels[labels >= 0], minlength=len(names))
-    shares = [f"{name} ({100 * count / max(counts.sum(), 1):.0f} %)" for name, count in zip(names, counts, strict=True)]
+    shares = [f"{100 * count / max(counts.sum(), 1):.0f} % {name}" for name, count in zip(names, counts, strict=True)]
+    lines = grid_step(tiles) >= _LINED_PX * downsample
+    picture, grey = blend(thumbnail, paint(tiles, colours, thumbnail.shape, downsample), _SOLID, apart=lines)
+    room = (canvas.LEGEND_IN, canvas.legend_height(shares))
+    figure, axes = canvas.sheet(picture, (0.0, 0.0), downsample, title, mpp_level0, *room)
     canvas.legend(figure, axes, shares, seen(table, grey, _SOLID))
     canvas.save(figure, path)
 
@@ -118,7 +139,7 @@ def rgb_overlay(
     Others: see `heat_overlay`.
     """
     picture, grey = blend(thumbnail, paint(tiles, np.clip(rgb, 0, 1), thumbnail.shape, downsample), _SOLID)
-    figure, axes = canvas.sheet(picture, (0.0, 0.0), downsample, title, mpp_level0)
+    figure, axes = canvas.sheet(picture, (0.0, 0.0), downsample, title, mpp_level0, canvas.LEGEND_IN, 1.2)
     names = ["component 1", "component 2", "component 3"]
     canvas.legend(figure, axes, names, seen(np.eye(3), grey, _SOLID), "Similar colours: similar tissue")
     canvas.save(figure, path)
@@ -179,19 +200,20 @@ def curves(path: Path, x: ArrayLike, series: Mapping[str, Curve], title: str, xl
     """Draw lines over a common `x` (n,), each an array (n,) or (mean, low, high) with a band; NaN leaves a gap."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 3.4), dpi=canvas.DPI, layout="constrained")
+    figure = Figure(figsize=(6.4, 3.8), dpi=canvas.DPI, layout="constrained")
     axes = figure.add_subplot()
     for (name, curve), colour in zip(series.items(), _LINES, strict=False):
         mean, *band = curve if isinstance(curve, tuple) else (curve,)
-        axes.plot(x, mean, color=colour, linewidth=1.6, label=name)
+        axes.plot(x, mean, color=colour, linewidth=1.6, label=textwrap.shorten(name, 36))
         if band:
             axes.fill_between(x, *band, color=colour, alpha=0.18, linewidth=0)
-    axes.set_title(title, loc="left", size=11, weight="bold", parse_math=False)
-    axes.set_xlabel(xlabel, parse_math=False)
-    axes.set_ylabel(ylabel, parse_math=False)
+    axes.set_title(textwrap.shorten(title, 60), loc="left", size=12.5, weight="bold", parse_math=False)
+    axes.set_xlabel(textwrap.shorten(xlabel, 70), parse_math=False)
+    axes.set_ylabel(textwrap.shorten(ylabel, 45), parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="0.9", linewidth=0.6)
-    for text in axes.legend(frameon=False, fontsize=9).get_texts():
+    shown = figure.legend(loc="outside lower left", ncols=2, frameon=False)
+    for text in shown.get_texts():
         text.set_parse_math(False)
     canvas.save(figure, path)
 
