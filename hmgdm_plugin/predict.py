@@ -66,7 +66,8 @@ def _slide(
     from .analysis.present import Presentation
     from .qupath.geojson import write_features, write_parts
 
-    answers, squares = SlideAnswers(), []
+    answers = SlideAnswers()
+    squares: list[Feature] = []
     stream = _entities(plan, model, heads, shown, options, folder, events, answers, squares)
     name, frame = plan.slide.name, plan.slide.frame
     write_parts(lambda part: folder.stage(run.entities_geojson(name, part)), stream, frame)

@@ -132,8 +132,9 @@ def _encode(ready: list[tuple[Any, ...]], model: LoadedModel, events: Events) ->
         embedding = model.encoder.embed(latent)
         tokens, pooled, latent = embedding.tokens().cpu(), embedding.pooled().cpu(), latent.to("cpu")
     sizes = [item[2].num_nodes for item in ready]
-    for number, (item, own) in enumerate(zip(ready, tokens.split(sizes), strict=True)):
-        yield EncodedTile(*item, one_of(latent, number), own, pooled[number])
+    for number, (item, own) in enumerate(zip(ready, torch.split(tokens, sizes), strict=True)):
+        tile, rgb, graph, outlines = item
+        yield EncodedTile(tile, rgb, graph, outlines, one_of(latent, number), own, pooled[number])
 
 
 def one_of(latent: LatentBatch, number: int) -> LatentBatch:

@@ -151,5 +151,6 @@ class Explanation:
         start = f"{len(self.plan.tiles)} tiles explained for {self.shown.title}."
         for row in rescored:
             after = "no entity is left" if row["after"] is None else f"{row['after']:.4g}"
-            start += f" Without {row['removed']} of its entities, the tile at {row['tile']} goes from {row['before']:.4g} to {after}."
+            change = f"goes from {row['before']:.4g} to {after}"
+            start += f" Without {row['removed']} of its entities, the tile at {row['tile']} {change}."
         return start

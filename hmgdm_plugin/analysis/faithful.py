@@ -139,7 +139,7 @@ class Faithfulness:
         return mean, mean - error, mean + error
 
     def numbers(self) -> dict[str, Any]:
-        """Mean drop of the answer below the random order while deleting, per order, with its 95 % interval over tiles."""
+        """How far the answer lies below the random order while deleting, per order, with its interval over tiles."""
         out: dict[str, Any] = {"tiles_tested": len(self._rows["deletion", "random"])}
         for name in ORDERS[:-1]:
             rows = self._rows["deletion", name]

@@ -160,20 +160,14 @@ class Presentation:
         return [page.Share(each.name, float(share), rgb) for each, (_, rgb), share in shares]
 
     def _summary(self) -> str:
-        values = self.answers.of(self.shown.name)
+        values, title = self.answers.of(self.shown.name), self.shown.title.capitalize()
         area = sum(tile.area_mm2 for tile in self.answers.tiles)
-        start = f"{len(values)} tiles, {area:.2f} mm² of tissue. "
+        start = f"{len(values)} tiles, {area:.2f} mm² of tissue. {title}: "
         if self.shown.kind == "regression":
             low, middle, high = np.percentile(values[:, 0], (25, 50, 75))
-            return (
-                start
-                + f"{self.shown.title.capitalize()}: median {middle:.4g} {self.shown.unit} (quartiles {low:.4g} to {high:.4g})."
-            )
+            return start + f"median {middle:.4g} {self.shown.unit} (quartiles {low:.4g} to {high:.4g})."
         mean = values.mean(axis=0)
-        return (
-            start
-            + f"{self.shown.title.capitalize()}: {self.shown.classes[int(mean.argmax())].name} on average (p = {mean.max():.2f})."
-        )
+        return start + f"{self.shown.classes[int(mean.argmax())].name} on average (p = {mean.max():.2f})."
 
     def _files(self) -> dict[str, str]:
         name = self.slide.name

@@ -52,7 +52,7 @@ def bands(labels: NDArray[np.int32], edges: NDArray[np.int64], count: int, band_
 
 
 @njit(cache=True, nogil=True)
-def _bands(labels, number, radius):  # type: ignore[no-untyped-def]
+def _bands(labels, number, radius):  # type: ignore[no-untyped-def]  # noqa: C901  a kernel: one loop nest
     """Edge number and flat pixel of every band pixel, in scan order."""
     height, width = labels.shape
     owner = np.empty(height * width * 3, np.int32)

@@ -84,7 +84,7 @@ def _merge(stats, touch, threshold, min_area):  # type: ignore[no-untyped-def]
     for a in range(count):
         _nearest(a, stats, touch, best, mate, min_area)
     while True:
-        a = np.argmin(best)
+        a = int(np.argmin(best))
         if not best[a] < threshold:
             return into
         b = mate[a]

@@ -21,7 +21,7 @@ def _at(labels, y, x):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _rings(labels):  # type: ignore[no-untyped-def]
+def _rings(labels):  # type: ignore[no-untyped-def]  # noqa: C901  a kernel: one loop nest
     """Corners (K, 2) x, y of all rings, ring bounds (R + 1,) and the label of each ring (R,).
 
     A point is kept where the ring turns and where two regions on its other side meet.

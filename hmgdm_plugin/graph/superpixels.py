@@ -15,7 +15,7 @@ Labels = NDArray[np.int32]
 
 
 @njit(cache=True, nogil=True)
-def _slic(lab, rows, cols, spatial, iterations):  # type: ignore[no-untyped-def]
+def _slic(lab, rows, cols, spatial, iterations):  # type: ignore[no-untyped-def]  # noqa: C901  a kernel: one loop nest
     """Labels (H, W) of a grid of `rows` x `cols` centres; `spatial` weighs squared distance in pixels."""
     height, width = lab.shape[1], lab.shape[2]
     ys = np.empty(rows + 1, np.int64)
@@ -79,7 +79,7 @@ def _move(lab, labels, centres):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def connected(labels):  # type: ignore[no-untyped-def]
+def connected(labels):  # type: ignore[no-untyped-def]  # noqa: C901  a kernel: one loop nest
     """Number the 4-connected regions of equal label in scan order: (H, W) int32 and their count."""
     height, width = labels.shape
     out = np.empty((height, width), np.int32)

@@ -47,7 +47,7 @@ def _centres(pixels, offsets, width):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _cut(rgb, pixels, offsets, centres, window, index, share, fill):  # type: ignore[no-untyped-def]
+def _cut(rgb, pixels, offsets, centres, window, index, share, fill):  # type: ignore[no-untyped-def]  # noqa: C901  a kernel: one loop nest
     """Windows (K, 4, S, S) uint8 of the member lists."""
     count, width = offsets.size - 1, rgb.shape[1]
     stored, taps = index.shape

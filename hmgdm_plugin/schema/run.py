@@ -24,6 +24,7 @@ from .errors import HmgdmError, InputError
 
 RECORD, REPORT, SUMMARY = "run.json", "report.html", "summary.csv"
 EXPLAIN_RECORD, EXPLAIN_REPORT = "run-explain.json", "explain.html"
+_DISK = {errno.ENOSPC: "the disk is full", errno.EROFS: "the disk is read-only", errno.EDQUOT: "the quota is used up"}
 PACKAGES = ("hmgdm-plugin", "torch", "torch-geometric", "numpy", "numba", "tiffslide", "openslide-python", "shapely")
 
 
@@ -133,11 +134,13 @@ class RunFolder:
         if self.root.exists() and not self.root.is_dir():
             raise InputError(f"{self.root}: is a file", "give a folder as --results-dir")
         if (self.root / self._record).exists() and not overwrite:
-            raise InputError(f"{self.root}: holds the results of another run", "pass --overwrite or another --results-dir")
+            fix = "pass --overwrite or another --results-dir"
+            raise InputError(f"{self.root}: holds the results of another run", fix)
         known = any((self.root / name).exists() for name in (RECORD, EXPLAIN_RECORD))
         others = [p for p in self.root.iterdir() if not p.name.startswith(".partial-")] if self.root.is_dir() else []
         if others and not known:
-            raise InputError(f"{self.root}: is not empty and not a results folder", "give an empty or new --results-dir")
+            fix = "give an empty or new --results-dir"
+            raise InputError(f"{self.root}: is not empty and not a results folder", fix)
 
 
 @contextmanager
@@ -148,9 +151,9 @@ def writing(where: Path) -> Iterator[None]:
     except BrokenPipeError:  # a reader who left, not a disk
         raise
     except OSError as error:
-        reasons = {errno.ENOSPC: "the disk is full", errno.EROFS: "the disk is read-only", errno.EDQUOT: "the quota is used up"}
-        reason = reasons.get(error.errno or 0, os.strerror(error.errno) if error.errno else str(error))
-        raise InputError(f"{where}: cannot be written ({reason})", "free some space or give another --results-dir") from error
+        reason = _DISK.get(error.errno or 0, os.strerror(error.errno) if error.errno else str(error))
+        fix = "free some space or give another --results-dir"
+        raise InputError(f"{where}: cannot be written ({reason})", fix) from error
 
 
 def run_record(verb: str, options: dict[str, Any], **facts: Any) -> dict[str, Any]:

@@ -110,6 +110,40 @@ class PretrainSettings(Settings):
     stage2: TrainingSettings = TrainingSettings()
 
 
+class HeadSettings(Settings):
+    """One head to train: which label of the tiles, and what its card says."""
+
+    name: str
+    title: str
+    label: str
+    kind: Literal["regression", "classification"]
+    unit: str = ""
+    transform: Literal["none", "log"] = "none"
+    classes: tuple[str, ...] = ()  # names, in the order of the outputs; tiles of other classes are left out
+    values: tuple[str, ...] = ()  # what stands in the table for each class; empty: the names
+    colours: tuple[tuple[int, int, int], ...] = ()
+    folds: Annotated[int, Field(ge=2)] = 6
+    default: bool = True
+    caution: str = ""
+
+
+class HeadsSettings(Settings):
+    """All of `hmgdm train heads`: model, labelled tiles, heads, clusters, and the words of the card."""
+
+    model: Path
+    tiles: Path
+    head: tuple[HeadSettings, ...] = ()
+    clusters: Annotated[int, Field(ge=0, le=30)] = 8
+    repeats: Annotated[int, Field(ge=1, le=20)] = 3
+    seed: int = 0
+    version: str = "0.1.0"
+    title: str
+    description: str
+    licence: str
+    intended_use: str
+    limits: tuple[str, ...] = ()
+
+
 S = TypeVar("S", bound=Settings)
 
 
@@ -126,7 +160,8 @@ def read_toml(path: Path, kind: type[S]) -> S:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})", "give the path of a TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not TOML ({error})", "correct the file; docs/pretrain.md has a whole example") from error
+        fix = "correct the file; docs/pretrain.md has a whole example"
+        raise InputError(f"{path}: not TOML ({error})", fix) from error
     return parse(raw, kind, str(path))
 
 

@@ -1,0 +1,145 @@
+"""`hmgdm train heads`: heads on a pre-trained encoder from a table of labelled tiles, validated by patient.
+
+Every head is cross-validated beside the same head on three rivals (`analysis.labelled`); the card of the model folder
+that results says what came out, with intervals over patients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .schema.errors import InputError
+from .schema.events import Events
+from .schema.run import writing
+from .schema.settings import HeadSettings, HeadsSettings, read_toml
+
+if TYPE_CHECKING:
+    from .analysis.labelled import Encoded
+    from .training.labelled import LabelledTile
+    from .zoo.card import Head
+
+CLUSTERS = "tissue-clusters"
+
+
+def train_heads(settings_path: Path, results_dir: Path, events: Events) -> Mapping[str, Any]:
+    """Train, validate and save the heads of `settings_path` into a new model folder.
+
+    Raises
+    ------
+    InputError
+        The settings, the model or the table is wrong, or a label is missing.
+    """
+    from .zoo.load import load
+
+    settings = read_toml(settings_path, HeadsSettings)
+    model = load(_beside(settings_path, settings.model))
+    target = results_dir / model.card.name
+    if target.exists():
+        raise InputError(f"{target}: exists already", "give another --results-dir")
+    with writing(results_dir):
+        results_dir.mkdir(parents=True, exist_ok=True)
+    return _train(settings, model, _beside(settings_path, settings.tiles), target, events)
+
+
+def _train(settings: HeadsSettings, model: Any, table: Path, target: Path, events: Events) -> Mapping[str, Any]:
+    """Encode the tiles, fit and judge every head, find clusters, save."""
+    import torch
+
+    from .analysis.labelled import encode_labelled
+    from .training.clusters import fit_clusters
+    from .training.labelled import read_csv
+    from .zoo.card import Score
+    from .zoo.save import save_model
+
+    torch.set_num_threads(1)
+    tiles = read_csv(table)
+    encoded = encode_labelled(tiles, model, events, settings.seed)
+    heads: dict[str, Any] = {}
+    specs, scores = [], []
+    for wanted in settings.head:
+        heads[wanted.name], rows = _head(wanted, settings, tiles, encoded, events)
+        specs.append(_spec(wanted))
+        scores += [Score(**row) for row in rows]
+    if settings.clusters:
+        heads[CLUSTERS] = fit_clusters(encoded.pooled, settings.clusters, settings.seed)
+        specs.append(_cluster_spec(settings.clusters))
+    words = settings.model_dump(include={"version", "title", "description", "licence", "intended_use", "limits"})
+    card = model.card.model_copy(update={**words, "head": tuple(specs), "evaluation": tuple(scores)})
+    return {"model": save_model(target, card, model.features, model.encoder, heads)}
+
+
+def _head(
+    wanted: HeadSettings, settings: HeadsSettings, tiles: Sequence[LabelledTile], encoded: Encoded, events: Events
+) -> tuple[Any, list[dict[str, Any]]]:
+    """The head fitted on all its tiles, and its scores out of fold beside those of the rivals."""
+    from .analysis.labelled import ENCODER
+    from .training.folds import check_leaks, patient_folds
+    from .training.heads import Task, fit_head, out_of_fold
+    from .training.judge import judged
+
+    own, target = _labels(wanted, tiles)
+    patients = [tiles[k].patient for k in own]
+    strata = [float(t) for t in target] if wanted.kind == "classification" else None
+    task = Task(wanted.kind, max(len(wanted.classes), 1), wanted.transform)
+    guesses: dict[str, Any] = {name: 0.0 for name in encoded.tokens}
+    for repeat in range(settings.repeats):
+        folds = patient_folds(patients, wanted.folds, settings.seed + repeat, strata)
+        hashes = [str(tiles[k].labels.get("pixels", k)) for k in own]
+        check_leaks(patients, [tiles[k].slide for k in own], hashes, folds)
+        for done, (name, tokens) in enumerate(encoded.tokens.items(), 1):
+            guesses[name] = guesses[name] + out_of_fold(
+                task, tokens.pick(own), target, patients, folds, settings.seed + repeat
+            )
+            events.progress(wanted.name, repeat * 4 + done, settings.repeats * 4, name)
+    means = {name: guess / settings.repeats for name, guess in guesses.items()}
+    scores = judged(wanted.name, task, target, means, patients, ENCODER)
+    head = fit_head(task, encoded.tokens[ENCODER].pick(own), target, patients, settings.seed)
+    return head, scores
+
+
+def _labels(wanted: HeadSettings, tiles: Sequence[LabelledTile]) -> tuple[Any, Any]:
+    """Numbers of the tiles that have the label, ascending, and the target of each."""
+    if wanted.kind == "regression":
+        pairs = [
+            (k, t.labels[wanted.label]) for k, t in enumerate(tiles) if isinstance(t.labels.get(wanted.label), float)
+        ]
+        pairs = [(k, value) for k, value in pairs if np.isfinite(value)]
+    else:
+        number = {name: k for k, name in enumerate(wanted.values or wanted.classes)}
+        pairs = [
+            (k, number[str(t.labels[wanted.label])])
+            for k, t in enumerate(tiles)
+            if str(t.labels.get(wanted.label)) in number
+        ]
+    if not pairs:
+        raise InputError(f"{wanted.name}: no tile has the label {wanted.label!r}", "correct label or classes")
+    rows, target = zip(*pairs, strict=True)
+    return np.array(rows, np.int64), np.array(target, np.float64 if wanted.kind == "regression" else np.int64)
+
+
+def _spec(wanted: HeadSettings) -> Head:
+    from .qupath.overlay import palette
+    from .zoo.card import Head, HeadClass
+
+    colours = wanted.colours or tuple(palette(len(wanted.classes)))
+    classes = tuple(HeadClass(name=name, rgb=rgb) for name, rgb in zip(wanted.classes, colours, strict=True))
+    kept = wanted.model_dump(include={"name", "title", "kind", "unit", "transform", "default", "caution"})
+    return Head(**kept, classes=classes)
+
+
+def _cluster_spec(count: int) -> Head:
+    from .qupath.overlay import palette
+    from .zoo.card import Head, HeadClass
+
+    classes = tuple(HeadClass(name=f"cluster {k + 1}", rgb=rgb) for k, rgb in enumerate(palette(count)))
+    caution = "Groups of similar embeddings; their numbers carry no diagnosis."
+    return Head(name=CLUSTERS, title="tissue cluster", kind="clusters", classes=classes, default=True, caution=caution)
+
+
+def _beside(settings_path: Path, path: Path) -> Path:
+    """Paths in the settings count from their file."""
+    return path if path.is_absolute() else settings_path.parent / path

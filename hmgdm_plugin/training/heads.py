@@ -1,0 +1,222 @@
+"""Heads on frozen tokens: ridge or logistic at the start, then the gate learns, stopped on held-out patients.
+
+The linear part is the closed-form (ridge) or convex (logistic) solution on mean pooling by area; its penalty is
+chosen on inner folds by patient. Gate and linear part are then trained together for as many steps as help patients
+that were held out; none, if none help.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..model.heads import GatedHead
+from .folds import patient_folds
+
+PENALTIES = 10.0 ** np.arange(1, 6)
+STEPS, EVERY, RATE = 60, 10, 3e-3
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Tokens of many tiles: `rows` (N, d), their tile `batch` (N,), their `area` (N,), number of tiles."""
+
+    rows: Tensor
+    batch: Tensor
+    area: Tensor
+    count: int
+
+    @classmethod
+    def of(cls, parts: Sequence[tuple[Tensor, Tensor]]) -> Tokens:
+        """From (tokens, areas) of each tile."""
+        sizes = torch.tensor([len(rows) for rows, _ in parts])
+        batch = torch.repeat_interleave(torch.arange(len(parts)), sizes)
+        return cls(torch.cat([r for r, _ in parts]), batch, torch.cat([a for _, a in parts]), len(parts))
+
+    def pick(self, tiles: Ints) -> Tokens:
+        """The tokens of `tiles`, renumbered in that order; `tiles` ascending."""
+        number = torch.full((self.count,), -1)
+        number[torch.from_numpy(tiles)] = torch.arange(len(tiles))
+        own = number[self.batch]
+        keep = own >= 0
+        return Tokens(self.rows[keep], own[keep], self.area[keep], len(tiles))
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a head learns: kind, number of outputs, transform of the target."""
+
+    kind: Literal["regression", "classification"]
+    outputs: int
+    transform: Literal["none", "log"] = "none"
+
+
+def fit_head(task: Task, tokens: Tokens, target: NDArray[Any], patients: Sequence[str], seed: int = 0) -> GatedHead:
+    """Fit a head on all of `tokens`.
+
+    Parameters
+    ----------
+    target : (tiles,) float64 in the target's own unit, or int64 classes
+    patients : (tiles,)
+        Groups of the inner folds.
+
+    Returns
+    -------
+    GatedHead
+        In evaluation mode.
+    """
+    names = np.asarray(patients, str)
+    inner = patient_folds(list(names), min(4, len(np.unique(names))), seed, _strata(task, target))
+    fit, held = np.flatnonzero(inner != 0), np.flatnonzero(inner == 0)
+    penalty = _penalty(task, tokens, target, inner)
+    trial = _start(task, tokens.pick(fit), target[fit], penalty, seed)
+    steps = _train(trial, task, tokens.pick(fit), target[fit], STEPS, (tokens.pick(held), target[held]))
+    head = _start(task, tokens, target, penalty, seed)
+    _train(head, task, tokens, target, steps, None)
+    return head.eval()
+
+
+def predict_head(head: GatedHead, tokens: Tokens) -> NDArray[np.float64]:
+    """Values (tiles, outputs) in the target's own unit, or class probabilities."""
+    with torch.no_grad():
+        return head(tokens.rows, tokens.batch, tokens.count, tokens.area).value.double().numpy()
+
+
+def out_of_fold(
+    task: Task, tokens: Tokens, target: NDArray[Any], patients: Sequence[str], folds: Ints, seed: int = 0
+) -> NDArray[np.float64]:
+    """Values (tiles, outputs) of every tile from a head that never saw its patient."""
+    names = np.asarray(patients, str)
+    out = np.zeros((len(target), task.outputs))
+    for fold in np.unique(folds):
+        fit, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        head = fit_head(task, tokens.pick(fit), target[fit], list(names[fit]), seed)
+        out[test] = predict_head(head, tokens.pick(test))
+    return out
+
+
+def _strata(task: Task, target: NDArray[Any]) -> list[float] | None:
+    return [float(t) for t in target] if task.kind == "classification" else None
+
+
+def _start(task: Task, tokens: Tokens, target: NDArray[Any], penalty: float, seed: int) -> GatedHead:
+    """A head whose gate is the area and whose linear part is the penalised solution on mean pooling."""
+    torch.manual_seed(seed)
+    head = GatedHead(tokens.rows.shape[1], task.outputs, task.kind, task.transform)
+    head.token_mean.copy_(tokens.rows.mean(0))
+    head.token_std.copy_(tokens.rows.std(0).clamp(min=1e-6))
+    if task.kind == "regression":
+        wanted = np.log1p(target) if task.transform == "log" else target
+        head.target_mean.fill_(float(wanted.mean()))
+        head.target_std.fill_(float(max(wanted.std(), 1e-9)))
+    pooled = _pooled(head, tokens)
+    weight, bias = _linear(task, pooled, _scaled(head, target), penalty)
+    with torch.no_grad():
+        head.linear.weight.copy_(torch.from_numpy(weight))
+        head.linear.bias.copy_(torch.from_numpy(bias))
+    return head
+
+
+def _pooled(head: GatedHead, tokens: Tokens) -> NDArray[np.float64]:
+    with torch.no_grad():
+        pooled = head.pool(tokens.rows, tokens.batch, tokens.count, tokens.area)
+        return torch.cat([pooled.mean, pooled.std], dim=1).double().numpy()
+
+
+def _scaled(head: GatedHead, target: NDArray[Any]) -> NDArray[Any]:
+    """The target as the raw output sees it: standardised, or classes."""
+    if head.kind == "classification":
+        return target
+    wanted = np.log1p(target) if head.transform == "log" else target
+    return (wanted - float(head.target_mean[0])) / float(head.target_std[0])
+
+
+def _linear(
+    task: Task, x: NDArray[np.float64], y: NDArray[Any], penalty: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weights (outputs, d) and bias (outputs,) on raw columns; the penalty is on standardised ones."""
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    mean, scale = x.mean(0), np.maximum(x.std(0), 1e-6)
+    z = (x - mean) / scale
+    if task.kind == "regression":
+        model = Ridge(alpha=penalty).fit(z, y)
+        weight, bias = np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
+    else:
+        model = LogisticRegression(C=1.0 / penalty, max_iter=200, tol=1e-3).fit(z, y)
+        weight, bias = model.coef_, model.intercept_
+        if len(weight) == 1 and task.outputs == 2:  # one logit for two classes
+            weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    weight = weight / scale
+    return weight, bias - weight @ mean
+
+
+def _penalty(task: Task, tokens: Tokens, target: NDArray[Any], inner: Ints) -> float:
+    """Penalty with the least loss on inner folds by patient."""
+    head = _start(task, tokens, target, 1e3, 0)
+    x, y = _pooled(head, tokens), _scaled(head, target)
+    losses = np.zeros(len(PENALTIES))
+    for fold in np.unique(inner):
+        fit, test = inner != fold, inner == fold
+        if task.kind == "classification" and len(np.unique(y[fit])) < task.outputs:
+            continue
+        for k, penalty in enumerate(PENALTIES):
+            weight, bias = _linear(task, x[fit], y[fit], float(penalty))
+            losses[k] += _loss(task, x[test] @ weight.T + bias, y[test]) * test.sum()
+    return float(PENALTIES[losses.argmin()])
+
+
+def _loss(task: Task, raw: NDArray[np.float64], y: NDArray[Any]) -> float:
+    if task.kind == "regression":
+        return float(np.mean((raw[:, 0] - y) ** 2))
+    shifted = raw - raw.max(1, keepdims=True)
+    return float(np.mean(np.log(np.exp(shifted).sum(1)) - shifted[np.arange(len(y)), y]))
+
+
+def _train(
+    head: GatedHead,
+    task: Task,
+    tokens: Tokens,
+    target: NDArray[Any],
+    steps: int,
+    held: tuple[Tokens, NDArray[Any]] | None,
+) -> int:
+    """Train gate and linear part; with `held`, return the number of steps that was best there, and keep it."""
+    start, best, best_step, best_state = head.linear.weight.detach().clone(), np.inf, 0, deepcopy(head.state_dict())
+    groups = [(head.gate, RATE), (head.linear, RATE / 30)]
+    optimiser = torch.optim.Adam([{"params": list(part.parameters()), "lr": rate} for part, rate in groups])
+    wanted = _wanted(task, target)
+    for step in range(steps + 1):
+        if held is not None and step % EVERY == 0:
+            with torch.no_grad():
+                loss = float(_head_loss(head, held[0], _wanted(task, held[1])))
+            if loss < best - 1e-4:
+                best, best_step, best_state = loss, step, deepcopy(head.state_dict())
+        if step == steps:
+            break
+        drift = (head.linear.weight - start).square().sum()
+        optimiser.zero_grad()
+        (_head_loss(head, tokens, wanted) + drift).backward()
+        optimiser.step()
+    if held is not None:
+        head.load_state_dict(best_state)
+    return best_step
+
+
+def _wanted(task: Task, target: NDArray[Any]) -> Tensor:
+    """The target as `GatedHead.loss` takes it."""
+    if task.kind == "classification":
+        return torch.from_numpy(target.astype(np.int64))
+    return torch.from_numpy(target.astype(np.float32))[:, None]
+
+
+def _head_loss(head: GatedHead, tokens: Tokens, wanted: Tensor) -> Tensor:
+    return head.loss(head(tokens.rows, tokens.batch, tokens.count, tokens.area), wanted)
