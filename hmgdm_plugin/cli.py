@@ -10,6 +10,7 @@ import errno
 import importlib
 import io
 import json
+import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -241,7 +242,7 @@ def _disk_sentence(where: Path, error: OSError) -> HmgdmError:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Entry point of ``hmgdm``."""
+    """Parse `arguments`, do what they say, and raise `SystemExit` with the code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -259,5 +260,17 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(code or 0)
 
 
+def run() -> NoReturn:
+    """Entry point of ``hmgdm``: `main`, then leave at once; taking torch and numba down politely costs seconds."""
+    try:
+        main()
+    except SystemExit as ended:
+        for child in multiprocessing.active_children():
+            child.kill()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(ended.code if isinstance(ended.code, int) else 1)
+
+
 if __name__ == "__main__":
-    main()
+    run()

@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata, util
@@ -69,7 +70,8 @@ def _guarded(checks: Callable[[], Iterator[Check]]) -> Iterator[Check]:
 
 def _print(check: Check) -> None:
     mark = "ok" if not check.fix else "-" if check.optional else "FAIL"
-    print(f"{mark:<5} {check.name:<14} {check.found}", flush=True)
+    found = textwrap.fill(check.found, 96, subsequent_indent=" " * 21, break_long_words=False)
+    print(f"{mark:<5} {check.name:<14} {found}", flush=True)
     if check.fix:
         print(f"{'':<20} fix: {check.fix}", flush=True)
 
