@@ -192,6 +192,18 @@ def test_14_training_steps_repeat_with_their_generator(graphs, model_of):
     assert losses[0] == losses[1] != losses[2]
 
 
+@pytest.mark.parametrize("encoder", ["residual", "plain"])
+def test_edges_reach_vertices_through_the_gates_from_the_second_level_on(graphs, model_of, encoder):
+    model, batch = model_of(encoder=encoder), graphs([12])
+    one, two = (model.embed(replace(batch, edge_attr=f)) for f in (batch.edge_attr, batch.edge_attr.flip(0)))
+    assert torch.equal(one.layers_x[0], two.layers_x[0])
+    assert not torch.isclose(one.layers_x[1], two.layers_x[1]).all(dim=1).any()
+    assert len(one.gates) == 2
+    assert not torch.allclose(one.gates[0], two.gates[0])
+    without = model_of(encoder=encoder, edges=False).embed(batch)
+    assert all(torch.equal(gate, torch.ones(batch.edge_index.shape[1])) for gate in without.gates)
+
+
 def test_14_pooled_parts_are_means_over_vertices_and_edges(graphs, model_of):
     model, batch = model_of(), graphs([6, -3])
     embedding = model.embed(batch)

@@ -204,3 +204,13 @@ def test_loss_is_the_squared_error_of_the_target(graphs, target):
     by_graph = [error[batch.edge_batch[hidden] == graph].mean() for graph in (0, 1)]
     torch.testing.assert_close(edge.loss, torch.stack(by_graph), atol=1e-5, rtol=1e-3)
     assert edge.rows.tolist() == hidden.tolist()
+
+
+def test_embedding_is_the_posterior_mean(graphs):
+    model, batch = small(kl_weight=0.1), graphs([9], dv=DIM, de=DIM)
+    with torch.no_grad():
+        model.posterior.vertex.mean.weight.mul_(2)
+        model.posterior.edge.mean.bias.fill_(5)
+    embedding = model.embed(batch)
+    torch.testing.assert_close(embedding.x, 2 * embedding.layers_x[-1])
+    assert embedding.edges.mean() > 3

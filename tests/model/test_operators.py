@@ -8,6 +8,7 @@ from torch_geometric.utils import to_dense_batch
 
 from hmgdm_plugin.model.attention import GraphAttention
 from hmgdm_plugin.model.convolution import EntityConvolution, Topology
+from hmgdm_plugin.model.inputs import Place
 from hmgdm_plugin.model.segments import segment_mean, segment_std
 from hmgdm_plugin.model.slots import Slots
 
@@ -99,6 +100,7 @@ def test_slots_are_to_dense_batch():
     assert torch.equal(slots.pad(rows, 1).squeeze(1), dense)
     assert torch.equal(slots.mask[[0, 2, 3], 0, 0], mask[[0, 2, 3]])
     assert torch.equal(slots.pack(slots.pad(rows, 4)), rows)
+    assert slots.mask.any(dim=-1).all()  # something to look at everywhere: a softmax over nothing may be NaN
 
 
 def test_slots_take_rows_in_any_order():
@@ -170,3 +172,18 @@ def test_segment_std_of_equal_rows_has_a_finite_gradient():
     rows = torch.ones(3, 2, requires_grad=True)
     segment_std(rows, torch.tensor([0, 0, 1]), 2, torch.ones(3)).sum().backward()
     assert rows.grad.isfinite().all()
+
+
+def test_nuclei_get_their_vector_and_tissue_none():
+    place = Place(4, position=False, kinds=True)
+    torch.nn.init.ones_(place.nucleus)
+    rows = place(torch.zeros(3, 4), torch.rand(3, 2), torch.tensor([0, 1, 0]))
+    assert rows[:, 0].tolist() == [0, 1, 0]
+
+
+def test_position_is_sine_and_cosine_at_six_octaves():
+    place = Place(24, position=True, kinds=False)
+    torch.nn.init.eye_(place.position.weight)
+    features = place(torch.zeros(1, 24), torch.tensor([[0.5, 1.0]]), None)[0]
+    torch.testing.assert_close(features[:12], torch.tensor([1.0] + [0.0] * 11), atol=1e-5, rtol=0)
+    torch.testing.assert_close(features[12:], torch.tensor([0, -1, 1, 1, 1, 1, -1.0, 1, 1, 1, 1, 1]), atol=1e-5, rtol=0)
