@@ -108,7 +108,7 @@ class Events:
 
 
 @contextmanager
-def ended_by_signal(last_word: Callable[[], None] = lambda: None, grace_s: float = 1.3) -> Iterator[None]:
+def ended_by_signal(last_word: Callable[[], None] = lambda: None, grace_s: float = 1.0) -> Iterator[None]:
     """Turn SIGTERM and Ctrl-C into `Cancelled` after every `finally` has run; main thread only.
 
     Inside, the signal arrives as `KeyboardInterrupt`, which no `except Exception` of a library (and no handler

@@ -18,10 +18,10 @@ from hmgdm_plugin.schema.events import ended_by_signal
 try:
     with ended_by_signal():
         try:
-            print("ready", flush=True)
             while True:
                 try:
-                    time.sleep(0.01)
+                    print("ready", flush=True)
+                    time.sleep(60)
                 except (HmgdmError, Exception):
                     print("swallowed")
         finally:
@@ -30,10 +30,10 @@ except Cancelled:
     print("cancelled")
 """
 COMPILED = """
-import hashlib, sys
+import hashlib, threading
 from hmgdm_plugin.schema.events import ended_by_signal
 with ended_by_signal(lambda: print("last word", flush=True)):
-    print("ready", flush=True)
+    threading.Timer(0.3, print, ("ready",), {"flush": True}).start()  # by then the main thread is in compiled code
     hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
 """
 WORKER = """
