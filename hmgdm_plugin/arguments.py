@@ -20,14 +20,14 @@ Slides = Annotated[
     list[Path] | None, Argument(metavar="SLIDE", help="Slides or images: SVS, TIFF, DICOM, PNG and more")
 ]
 SettingsFile = Annotated[File, Argument(metavar="SETTINGS.toml", help="Settings; docs/pretrain.md explains them")]
-TrainFile = Annotated[Path, Argument(metavar="SETTINGS.toml", help="Labelled tiles, model and heads")]
+TrainFile = Annotated[Path, Argument(metavar="SETTINGS.toml", help="Settings; docs/train.md explains them")]
 ModelName = Annotated[str, Argument(metavar="NAME|FOLDER", help="Model of the zoo, or a model folder")]
 
 Results = Annotated[File, Option(metavar="DIR", help="Folder for the results; made if missing")]
 TrainResults = Annotated[Path, Option(metavar="DIR", help="Folder for the results; made if missing")]
 Model = Annotated[Text, Option(metavar="NAME|FOLDER", help="Model of the zoo (hmgdm-small), or a model folder")]
 Device = Annotated[Text, Option(metavar="auto|cpu|cuda|mps", help="Where to compute; auto takes a GPU if there is one")]
-Workers = Annotated[Count, Option(metavar="N", help="Worker processes; 0 (the default): one per core")]
+Workers = Annotated[Count, Option(metavar="N", help="Parallel workers; 0 (the default): one per core")]
 Seed = Annotated[Count, Option(metavar="N", help="Seed of everything random; 0 by default")]
 Overwrite = Annotated[Flag, Option("--overwrite", help="Replace the results of an earlier run in this folder")]
 DryRun = Annotated[Flag, Option("--dry-run", help="Print the settings and the estimated cost, then stop")]

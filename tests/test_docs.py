@@ -14,7 +14,10 @@ from hmgdm_plugin.schema.settings import (
     AutoencoderSettings,
     DiffusionSettings,
     GraphSettings,
+    HeadSettings,
+    HeadsSettings,
     PretrainSettings,
+    Settings,
     SourceSettings,
     TrainingSettings,
     parse,
@@ -79,15 +82,23 @@ def test_options_in_the_pages_exist(generator: ModuleType) -> None:
         assert set(re.findall(r"(?<=[ `])--[a-z][a-z-]+", path.read_text("utf-8"))) <= known | others, path.name
 
 
-def test_the_example_of_pretrain_is_valid_and_every_setting_is_explained() -> None:
-    text = (REPO / "docs" / "pretrain.md").read_text("utf-8")
+@pytest.mark.parametrize(
+    ("page", "kinds"),
+    [
+        (
+            "pretrain",
+            (PretrainSettings, SourceSettings, GraphSettings, AutoencoderSettings, DiffusionSettings, TrainingSettings),
+        ),
+        ("train", (HeadsSettings, HeadSettings)),
+    ],
+)
+def test_the_example_is_valid_and_every_setting_is_explained(page: str, kinds: tuple[type[Settings], ...]) -> None:
+    text = (REPO / "docs" / f"{page}.md").read_text("utf-8")
     example = re.search(r"```toml\n(.*?)```", text, re.DOTALL)
     assert example is not None
-    settings = parse(tomllib.loads(example[1]), PretrainSettings, "docs/pretrain.md")
-    assert [source.views for source in settings.sources] == [1, 4]
-    kinds = (PretrainSettings, SourceSettings, GraphSettings, AutoencoderSettings, DiffusionSettings, TrainingSettings)
+    parse(tomllib.loads(example[1]), kinds[0], page)
     keys = {key for kind in kinds for key in kind.model_fields}
-    assert {key for key in keys if not re.search(rf"(`|\[){key}(`|\])", text)} == set()
+    assert {key for key in keys if not re.search(rf"(`|\[|^){key}(`|\]| =)", text, re.MULTILINE)} == set()
 
 
 def test_defaults_in_the_table_of_pretrain_are_the_defaults() -> None:
