@@ -28,6 +28,7 @@ DOORS = {
     "tiffslide": {"slide"},
     "openslide": {"slide"},
     "matplotlib": {"report"},
+    "mpl_toolkits": {"report"},
     "stardist": {"graph/nuclei.py", "demo.py"},
     "paquo": {"qupath/project.py"},
     "jpype": {"qupath/project.py"},
