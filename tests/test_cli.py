@@ -162,6 +162,12 @@ def test_a_wrong_call_ends_with_two_and_an_error_line(
     assert sorted(json.loads(said.out)) == ["error", "fix"]
 
 
+@pytest.mark.parametrize("verb", ["show", "verify"])
+def test_a_model_that_is_not_there_is_a_wrong_call(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _called("models", verb, "no-such-model") == 2
+    assert capsys.readouterr().err.startswith("hmgdm: no-such-model: no such model (there is: ")
+
+
 @pytest.mark.parametrize(
     ("error", "code", "sentence"),
     [
