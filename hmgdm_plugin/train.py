@@ -6,6 +6,7 @@ that results says what came out, with intervals over patients.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,5 +142,6 @@ def _cluster_spec(count: int) -> Head:
 
 
 def _beside(settings_path: Path, path: Path) -> Path:
-    """Paths in the settings count from their file."""
+    """Paths in the settings count from their file; ``${NAME}`` is an environment variable."""
+    path = Path(os.path.expandvars(path))
     return path if path.is_absolute() else settings_path.parent / path

@@ -49,7 +49,7 @@ class TileAnswer:
 
 @dataclass(frozen=True, slots=True)
 class TopEntity:
-    """One entity that added much to the answer; `outline` in level-0 pixels."""
+    """One entity that raised the answer; `outline` in level-0 pixels."""
 
     contribution: float
     tile: Tile
@@ -66,15 +66,15 @@ class SlideAnswers:
     top: list[TopEntity] = field(default_factory=list)
 
     def add(self, tile: EncodedTile, answer: TileAnswer) -> None:
-        """Append one tile; of its entities at most the strongest is kept as one of the slide's."""
+        """Append one tile; of its entities at most the one that raised the answer most is kept for the slide."""
         self.tiles.append(tile.tile)
         self.components.append(answer.components)
         for name, value in answer.values.items():
             self.values.setdefault(name, []).append(value)
         if len(answer.contribution) and tile.outlines is not None:
-            best = int(np.abs(answer.contribution).argmax())
+            best = int(answer.contribution.argmax())
             self.top.append(TopEntity(float(answer.contribution[best]), tile.tile, tile.outlines[best]))
-            self.top = sorted(self.top, key=lambda each: -abs(each.contribution))[:TOP_ENTITIES]
+            self.top = sorted(self.top, key=lambda each: -each.contribution)[:TOP_ENTITIES]
 
     def of(self, head: str) -> Floats:
         """Values (T, outputs) of a head."""

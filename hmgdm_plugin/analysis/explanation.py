@@ -53,11 +53,11 @@ class Explanation:
         self.field: _Field | None = None
 
     def add(self, tile: EncodedTile, said: Explained) -> None:
-        """Keep the strongest entity of a tile if it is among the strongest of the slide."""
+        """Keep the entity that raised the answer most if it is among those of the slide."""
         assert tile.outlines is not None
-        best = int(np.abs(said.contribution).argmax())
+        best = int(said.contribution.argmax())
         entity = TopEntity(float(said.contribution[best]), tile.tile, tile.outlines[best])
-        self.top = sorted([*self.top, entity], key=lambda each: -abs(each.contribution))[:TOP_ENTITIES]
+        self.top = sorted([*self.top, entity], key=lambda each: -each.contribution)[:TOP_ENTITIES]
         if self.top[0] is entity:
             self.field = _Field(tile.tile, tile.rgb, tile.outlines, said.contribution)
 
@@ -109,7 +109,7 @@ class Explanation:
                 summary=self._summary(rescored),
                 main=page.Picture(
                     explained.read_bytes(),
-                    "The tile with the strongest entity. Red raised the answer, blue lowered it.",
+                    "The tile with the strongest entity. Green raised the answer, blue lowered it.",
                 ),
                 tiles=len(self.plan.tiles),
                 entities=[crop_of(self.plan.slide, each) for each in self.top],

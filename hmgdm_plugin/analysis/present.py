@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .plan import Plan
 
 _CAPTIONS = {
-    "importance": "The field around the entity that mattered most. Strong outlines: entities that moved the answer.",
+    "importance": "The field around the entity that mattered most. Green entities raised the answer, blue ones lowered it.",
     "components": "Embeddings as colours: tiles of similar colour look alike to the model.",
     "clusters": "Tiles grouped by their embedding, without labels. The groups have numbers, not diagnoses.",
 }
@@ -70,7 +70,7 @@ class Presentation:
                 importance=page.Picture(self._importance().read_bytes(), _CAPTIONS["importance"]),
                 entities=[crop_of(self.slide, each) for each in self.answers.top],
                 entities_note="Importance: what the entity added to the tile's answer through the gated pooling, in "
-                "standard deviations of the answer; positive raised it. Run hmgdm explain for a check of faithfulness.",
+                "standard deviations of the answer. Shown are those that raised it most. Run hmgdm explain for a check of faithfulness.",
                 notes=list(self.events.notes),
                 card=in_short(self.model.card, self.heads),
                 files=self._files(),

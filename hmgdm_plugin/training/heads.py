@@ -1,7 +1,7 @@
 """Heads on frozen tokens: ridge or logistic at the start, then the gate learns, stopped on held-out patients.
 
-The linear part is the closed-form (ridge) or convex (logistic) solution on mean pooling by area; its penalty is
-chosen on inner folds by patient. Gate and linear part are then trained together for as many steps as help patients
+The linear part is the ridge or logistic solution on mean pooling by area (`probe`); its penalty is chosen on left-out
+patients. Gate and linear part are then trained together for as many steps as help patients
 that were held out; none, if none help.
 """
 
@@ -19,8 +19,8 @@ from torch import Tensor
 
 from ..model.heads import GatedHead
 from .folds import patient_folds
+from .probe import logistic_fit, ridge_fit
 
-PENALTIES = 10.0 ** np.arange(1, 6)
 STEPS, EVERY, RATE = 60, 10, 3e-3
 Ints = NDArray[np.int64]
 
@@ -76,10 +76,9 @@ def fit_head(task: Task, tokens: Tokens, target: NDArray[Any], patients: Sequenc
     names = np.asarray(patients, str)
     inner = patient_folds(list(names), min(4, len(np.unique(names))), seed, _strata(task, target))
     fit, held = np.flatnonzero(inner != 0), np.flatnonzero(inner == 0)
-    penalty = _penalty(task, tokens, target, inner)
-    trial = _start(task, tokens.pick(fit), target[fit], penalty, seed)
+    trial = _start(task, tokens.pick(fit), target[fit], names[fit], seed)
     steps = _train(trial, task, tokens.pick(fit), target[fit], STEPS, (tokens.pick(held), target[held]))
-    head = _start(task, tokens, target, penalty, seed)
+    head = _start(task, tokens, target, names, seed)
     _train(head, task, tokens, target, steps, None)
     return head.eval()
 
@@ -107,78 +106,27 @@ def _strata(task: Task, target: NDArray[Any]) -> list[float] | None:
     return [float(t) for t in target] if task.kind == "classification" else None
 
 
-def _start(task: Task, tokens: Tokens, target: NDArray[Any], penalty: float, seed: int) -> GatedHead:
+def _start(task: Task, tokens: Tokens, target: NDArray[Any], patients: NDArray[np.str_], seed: int) -> GatedHead:
     """A head whose gate is the area and whose linear part is the penalised solution on mean pooling."""
     torch.manual_seed(seed)
     head = GatedHead(tokens.rows.shape[1], task.outputs, task.kind, task.transform)
     head.token_mean.copy_(tokens.rows.mean(0))
     head.token_std.copy_(tokens.rows.std(0).clamp(min=1e-6))
+    with torch.no_grad():
+        pooled = head.pool(tokens.rows, tokens.batch, tokens.count, tokens.area)
+        x = torch.cat([pooled.mean, pooled.std], dim=1).double().numpy()
     if task.kind == "regression":
         wanted = np.log1p(target) if task.transform == "log" else target
         head.target_mean.fill_(float(wanted.mean()))
         head.target_std.fill_(float(max(wanted.std(), 1e-9)))
-    pooled = _pooled(head, tokens)
-    weight, bias = _linear(task, pooled, _scaled(head, target), penalty)
+        scaled = (wanted - float(head.target_mean[0])) / float(head.target_std[0])
+        weight, bias = ridge_fit(x, scaled[:, None], patients)
+    else:
+        weight, bias = logistic_fit(x, target, patients, task.outputs)
     with torch.no_grad():
         head.linear.weight.copy_(torch.from_numpy(weight))
         head.linear.bias.copy_(torch.from_numpy(bias))
     return head
-
-
-def _pooled(head: GatedHead, tokens: Tokens) -> NDArray[np.float64]:
-    with torch.no_grad():
-        pooled = head.pool(tokens.rows, tokens.batch, tokens.count, tokens.area)
-        return torch.cat([pooled.mean, pooled.std], dim=1).double().numpy()
-
-
-def _scaled(head: GatedHead, target: NDArray[Any]) -> NDArray[Any]:
-    """The target as the raw output sees it: standardised, or classes."""
-    if head.kind == "classification":
-        return target
-    wanted = np.log1p(target) if head.transform == "log" else target
-    return (wanted - float(head.target_mean[0])) / float(head.target_std[0])
-
-
-def _linear(
-    task: Task, x: NDArray[np.float64], y: NDArray[Any], penalty: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weights (outputs, d) and bias (outputs,) on raw columns; the penalty is on standardised ones."""
-    from sklearn.linear_model import LogisticRegression, Ridge
-
-    mean, scale = x.mean(0), np.maximum(x.std(0), 1e-6)
-    z = (x - mean) / scale
-    if task.kind == "regression":
-        model = Ridge(alpha=penalty).fit(z, y)
-        weight, bias = np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
-    else:
-        model = LogisticRegression(C=1.0 / penalty, max_iter=200, tol=1e-3).fit(z, y)
-        weight, bias = model.coef_, model.intercept_
-        if len(weight) == 1 and task.outputs == 2:  # one logit for two classes
-            weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    weight = weight / scale
-    return weight, bias - weight @ mean
-
-
-def _penalty(task: Task, tokens: Tokens, target: NDArray[Any], inner: Ints) -> float:
-    """Penalty with the least loss on inner folds by patient."""
-    head = _start(task, tokens, target, 1e3, 0)
-    x, y = _pooled(head, tokens), _scaled(head, target)
-    losses = np.zeros(len(PENALTIES))
-    for fold in np.unique(inner):
-        fit, test = inner != fold, inner == fold
-        if task.kind == "classification" and len(np.unique(y[fit])) < task.outputs:
-            continue
-        for k, penalty in enumerate(PENALTIES):
-            weight, bias = _linear(task, x[fit], y[fit], float(penalty))
-            losses[k] += _loss(task, x[test] @ weight.T + bias, y[test]) * test.sum()
-    return float(PENALTIES[losses.argmin()])
-
-
-def _loss(task: Task, raw: NDArray[np.float64], y: NDArray[Any]) -> float:
-    if task.kind == "regression":
-        return float(np.mean((raw[:, 0] - y) ** 2))
-    shifted = raw - raw.max(1, keepdims=True)
-    return float(np.mean(np.log(np.exp(shifted).sum(1)) - shifted[np.arange(len(y)), y]))
 
 
 def _train(

@@ -61,9 +61,9 @@ def fit(
     batch = min(settings.batch, count)
     per_epoch = count // batch
     steps = per_epoch * settings.epochs
-    optimiser = torch.optim.AdamW(module.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+    optimiser = torch.optim.AdamW(module.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=True)
     generator = torch.Generator().manual_seed(seed)
-    average = {k: v.detach().clone() for k, v in module.state_dict().items()} if settings.ema else {}
+    average = {name: value.detach().clone() for name, value in module.named_parameters()} if settings.ema else {}
     state = State(module, optimiser, generator, average, recipe)
     if checkpoint.exists():
         state.load(checkpoint)
@@ -83,7 +83,7 @@ def fit(
             state.save(checkpoint)
             saved_s = time.monotonic()
     if state.average:
-        module.load_state_dict(state.average)
+        module.load_state_dict(state.average, strict=False)
     module.eval()
     return state.history
 
@@ -108,9 +108,9 @@ def _step(
     parts["total"].backward()
     nn.utils.clip_grad_norm_(state.module.parameters(), settings.clip)
     state.optimiser.step()
-    for key, value in state.average.items():
-        current = state.module.state_dict()[key]
-        value.lerp_(current, 1 - settings.ema) if value.is_floating_point() else value.copy_(current)
+    if state.average:
+        weights = {name: value.detach() for name, value in state.module.named_parameters()}
+        torch._foreach_lerp_([state.average[name] for name in weights], list(weights.values()), 1 - settings.ema)
     return {**{key: float(value.detach()) for key, value in parts.items()}, "lr": rate}
 
 

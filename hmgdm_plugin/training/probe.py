@@ -64,13 +64,24 @@ def ridge_by_patient(
     out = np.empty_like(targets)
     for fold in np.unique(folds):
         train, test = folds != fold, folds == fold
-        seen, new = _standardised(x[train], x[test])
-        mean = targets[train].mean(0)
-        u, s2 = _decomposed(seen)
-        centred = targets[train] - mean
-        best = _best_alpha(u, s2, centred, names[train], alphas)  # (targets,)
-        out[test] = mean + new @ (seen.T @ (u @ ((u.T @ centred) / (s2[:, None] + best))))
+        weight, bias = ridge_fit(x[train], targets[train], names[train], alphas)
+        out[test] = x[test] @ weight.T + bias
     return out.reshape(y.shape)
+
+
+def ridge_fit(
+    x: NDArray[np.floating], y: Floats, patients: Sequence[str] | NDArray[np.str_], alphas: Sequence[float] = ALPHAS
+) -> tuple[Floats, Floats]:
+    """Ridge regression of `y` (n, targets): weights (targets, d) and bias (targets,) on the columns as they come.
+
+    The penalty of each target is the one with the least error on left-out patients.
+    """
+    seen, centre, scale = _standardised(x)
+    mean = y.mean(0)
+    u, s2 = _decomposed(seen)
+    best = _best_alpha(u, s2, y - mean, np.asarray(patients, str), alphas)  # (targets,)
+    weight = (seen.T @ (u @ ((u.T @ (y - mean)) / (s2[:, None] + best)))).T * scale
+    return weight, mean - weight @ centre
 
 
 def logistic_by_patient(
@@ -84,26 +95,43 @@ def logistic_by_patient(
 
     Inner folds are as many as the rarest class has training patients, at most 5. Other arguments as `ridge_by_patient`.
     """
-    names, hot = np.asarray(patients, str), np.eye(int(y.max()) + 1)[y]
-    out = np.empty_like(hot)
+    names = np.asarray(patients, str)
+    out = np.empty((len(y), int(y.max()) + 1))
     for fold in np.unique(folds):
         train, test = folds != fold, folds == fold
-        seen, new = _standardised(x[train], x[test])
-        u, s2 = _decomposed(seen)
-        rotation = seen.T @ u / np.sqrt(s2)  # (d, r)
-        inner = _inner_folds(names[train], y[train])
-        weights = np.stack([*(inner != f for f in np.unique(inner)), np.ones(len(inner), bool)]).astype(np.float64)
-        w = _logistic(seen @ rotation, s2, hot[train], weights, np.asarray(strengths))
-        best = _best_strength(_with_bias(seen @ rotation), w, hot[train], inner)
-        out[test] = _softmax(_with_bias(new @ rotation) @ w[:, :, -1, best])
+        weight, bias = logistic_fit(x[train], y[train], names[train], out.shape[1], strengths)
+        out[test] = _softmax(x[test] @ weight.T + bias)
     return out
 
 
-def _standardised(train: NDArray[np.floating], test: NDArray[np.floating]) -> tuple[Floats, Floats]:
-    """Both by the training rows' mean and deviation; a constant feature becomes 0."""
-    mean, deviation = train.mean(0, dtype=np.float64), train.std(0, dtype=np.float64)
+def logistic_fit(
+    x: NDArray[np.floating],
+    y: NDArray[np.integer],
+    patients: Sequence[str] | NDArray[np.str_],
+    classes: int,
+    strengths: Sequence[float] = STRENGTHS,
+) -> tuple[Floats, Floats]:
+    """Multinomial logistic regression: weights (classes, d) and bias (classes,) on the columns as they come.
+
+    The strength is the one with the least log loss on inner folds by patient.
+    """
+    names, hot = np.asarray(patients, str), np.eye(classes)[y]
+    seen, centre, scale = _standardised(x)
+    u, s2 = _decomposed(seen)
+    rotation = seen.T @ u / np.sqrt(s2)  # (d, r)
+    inner = _inner_folds(names, y)
+    weights = np.stack([*(inner != f for f in np.unique(inner)), np.ones(len(inner), bool)]).astype(np.float64)
+    w = _logistic(seen @ rotation, s2, hot, weights, np.asarray(strengths))
+    best = _best_strength(_with_bias(seen @ rotation), w, hot, inner)
+    weight = (rotation @ w[:-1, :, -1, best]).T * scale
+    return weight, w[-1, :, -1, best] - weight @ centre
+
+
+def _standardised(x: NDArray[np.floating]) -> tuple[Floats, Floats, Floats]:
+    """Rows by their own mean and deviation, that mean, and 1 / deviation; a constant feature becomes 0."""
+    mean, deviation = x.mean(0, dtype=np.float64), x.std(0, dtype=np.float64)
     scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 1e-9 * (np.abs(mean) + 1e-3))
-    return (train - mean) * scale, (test - mean) * scale
+    return (x - mean) * scale, mean, scale
 
 
 def _decomposed(x: Floats) -> tuple[Floats, Floats]:
