@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..schema.errors import InputError
+from ..schema.weights import write_tensors
 
 
 @dataclass
@@ -35,11 +34,7 @@ class State:
             tensors |= {f"optimiser.{number}.{key}": torch.as_tensor(value) for key, value in values.items()}
         tensors["generator"] = self.generator.get_state()
         metadata = {"step": str(self.step), "recipe": self.recipe, "history": json.dumps(self.history)}
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        save_file(
-            {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}, temporary, metadata
-        )
-        os.replace(temporary, path)
+        write_tensors(path, tensors, metadata)
 
     def load(self, path: Path) -> None:
         """Take up the state saved at `path`.

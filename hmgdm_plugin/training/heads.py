@@ -21,7 +21,7 @@ from ..model.heads import GatedHead
 from .folds import patient_folds
 from .probe import logistic_fit, ridge_fit
 
-STEPS, EVERY, RATE = 60, 10, 3e-3
+STEPS, EVERY, RATE = 120, 10, 1e-2
 Ints = NDArray[np.int64]
 
 
@@ -114,7 +114,7 @@ def _start(task: Task, tokens: Tokens, target: NDArray[Any], patients: NDArray[n
     head.token_std.copy_(tokens.rows.std(0).clamp(min=1e-6))
     with torch.no_grad():
         pooled = head.pool(tokens.rows, tokens.batch, tokens.count, tokens.area)
-        x = torch.cat([pooled.mean, pooled.std], dim=1).double().numpy()
+        x = torch.cat([pooled.mean, pooled.std], dim=1).double().numpy().round(5)  # float32 noise is no feature
     if task.kind == "regression":
         wanted = np.log1p(target) if task.transform == "log" else target
         head.target_mean.fill_(float(wanted.mean()))

@@ -128,9 +128,9 @@ def logistic_fit(
 
 
 def _standardised(x: NDArray[np.floating]) -> tuple[Floats, Floats, Floats]:
-    """Rows by their own mean and deviation, that mean, and 1 / deviation; a constant feature becomes 0."""
+    """Rows by their own mean and deviation, that mean, and 1 / deviation; a feature constant to float32 becomes 0."""
     mean, deviation = x.mean(0, dtype=np.float64), x.std(0, dtype=np.float64)
-    scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 1e-9 * (np.abs(mean) + 1e-3))
+    scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 1e-5 * (np.abs(mean) + 1e-3))
     return (x - mean) * scale, mean, scale
 
 

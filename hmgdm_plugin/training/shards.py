@@ -8,19 +8,18 @@ stage 2 (float16) in place of windows. No pickle, and nothing is read before it 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ..model.batch import LatentBatch
 from ..schema.errors import InputError
 from ..schema.graph import EntityGraph
+from ..schema.weights import write_tensors
 
 VERTEX_FIELDS = ("x", "desc", "pos", "area", "kind")
 EDGE_FIELDS = ("edge_attr", "edge_desc", "edge_pos", "edge_area")
@@ -29,11 +28,13 @@ LATENT_VERTEX, LATENT_EDGE = ("x", "pos", "area", "kind"), ("edge_attr", "edge_p
 
 def write_shard(path: Path, graphs: Sequence[EntityGraph], patients: Sequence[str]) -> None:
     """Write graphs with their windows; the file appears whole or not at all."""
-    tensors = {key: torch.cat([g[key] for g in graphs]).contiguous() for key in (*VERTEX_FIELDS, *EDGE_FIELDS, "tile")}
-    tensors["edge_index"] = torch.cat([g.edge_index for g in graphs], dim=1).contiguous()
+    tensors = {key: torch.cat([g[key] for g in graphs]) for key in (*VERTEX_FIELDS, *EDGE_FIELDS, "tile")}
+    tensors["edge_index"] = torch.cat([g.edge_index for g in graphs], dim=1)
     tensors["vertex_ptr"] = _bounds([g.num_nodes for g in graphs])
     tensors["edge_ptr"] = _bounds([g.edge_index.shape[1] for g in graphs])
-    _write(path, tensors, {"slide": json.dumps([g.slide for g in graphs]), "patient": json.dumps(list(patients))})
+    write_tensors(
+        path, tensors, {"slide": json.dumps([g.slide for g in graphs]), "patient": json.dumps(list(patients))}
+    )
 
 
 def write_latents(path: Path, batch: LatentBatch, patients: Sequence[str]) -> None:
@@ -52,14 +53,7 @@ def write_latents(path: Path, batch: LatentBatch, patients: Sequence[str]) -> No
         "vertex_ptr": first,
         "edge_ptr": _bounds(edges),
     }
-    contiguous = {key: value.contiguous() for key, value in tensors.items()}
-    _write(path, contiguous, {"patient": json.dumps(list(patients))})
-
-
-def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(tensors, temporary, metadata)
-    os.replace(temporary, path)
+    write_tensors(path, tensors, {"patient": json.dumps(list(patients))})
 
 
 def _bounds(sizes: Sequence[int]) -> Tensor:

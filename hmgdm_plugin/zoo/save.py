@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..schema.errors import InputError
 from ..schema.run import writing
+from ..schema.weights import write_tensors
 from .card import CARD, Card, as_toml
 from .digest import SUMS, sums_of
 from .load import WEIGHTS, LoadedModel
@@ -68,21 +67,14 @@ def _write(
     heads: Mapping[str, GatedHead | ClusterHead],
 ) -> None:
     import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
 
     parts: dict[str, nn.Module] = {"features.": features, "hmgdm.": encoder}
     parts |= {f"head.{name}.": head for name, head in heads.items()}
     for module in parts.values():
         module.cpu().eval()
     tensors = {p + key: value for p, module in parts.items() for key, value in module.state_dict().items()}
-    try:
-        save_file({key: value.detach().contiguous().clone() for key, value in tensors.items()}, stage / WEIGHTS)
-    except SafetensorError as error:  # it hides the number of a full disk in its text
-        number = re.search(r"os error (\d+)", str(error))
-        raise OSError(int(number[1]) if number else errno.EIO, str(error)) from error
+    write_tensors(stage / WEIGHTS, tensors)
     (stage / CARD).write_text(as_toml(card), "utf-8")
-    shutil.copymode(stage / CARD, stage / WEIGHTS)  # safetensors writes it for its owner only
     (stage / PAGE).write_text(page(card), "utf-8")
     write_test_vector(LoadedModel(card, stage, "", features, encoder, dict(heads), torch.device("cpu")), stage)
     (stage / SUMS).write_text(sums_of(stage), "utf-8")
