@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     from .answers import SlideAnswers
     from .plan import Plan
 
+_NOTE = (
+    "Importance: what an entity added to the answer of its tile through the gated pooling, in standard deviations of the "
+    "answer. Shown are those that raised it most; hmgdm explain checks whether they can be believed."
+)
 _CAPTIONS = {
-    "importance": "The field around the entity that mattered most. Green entities raised the answer, blue ones lowered it.",
+    "importance": "Around the entity that mattered most: green entities raised the answer, blue ones lowered it.",
     "components": "Embeddings as colours: tiles of similar colour look alike to the model.",
     "clusters": "Tiles grouped by their embedding, without labels. The groups have numbers, not diagnoses.",
 }
@@ -69,8 +73,7 @@ class Presentation:
                 components=self._components() if clusters else None,
                 importance=page.Picture(self._importance().read_bytes(), _CAPTIONS["importance"]),
                 entities=[crop_of(self.slide, each) for each in self.answers.top],
-                entities_note="Importance: what the entity added to the tile's answer through the gated pooling, in "
-                "standard deviations of the answer. Shown are those that raised it most. Run hmgdm explain for a check of faithfulness.",
+                entities_note=_NOTE,
                 notes=list(self.events.notes),
                 card=in_short(self.model.card, self.heads),
                 files=self._files(),
