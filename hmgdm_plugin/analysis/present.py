@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from .plan import Plan
 
 _NOTE = (
-    "Importance: what an entity added to the answer of its tile through the gated pooling, in standard deviations of the "
-    "answer. Shown are those that raised it most; hmgdm explain checks whether they can be believed."
+    "Importance: what an entity added to the answer of its tile through the gated pooling, in standard deviations of "
+    "the answer. Shown are those that raised it most; hmgdm explain checks whether they can be believed."
 )
 _CAPTIONS = {
     "importance": "Around the entity that mattered most: green entities raised the answer, blue ones lowered it.",

@@ -45,7 +45,8 @@ class FeatureFile:
     def __init__(self, path: Path, attributes: Mapping[str, Any]) -> None:
         import h5py
 
-        self._file = h5py.File(path, "w")
+        self._disk = _Disk(path)
+        self._file = h5py.File(self._disk, "w")
         self._attributes = dict(attributes)
         self._tiles = 0
 
@@ -53,9 +54,14 @@ class FeatureFile:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if self._tiles:
-            self._file["coords"].attrs.update(self._attributes)
-        self._file.close()
+        try:
+            if self._tiles and self._disk.error is None:
+                self._file["coords"].attrs.update(self._attributes)
+            self._file.close()
+        finally:
+            self._disk.close()
+        if self._disk.error is not None:
+            raise self._disk.error
 
     def add(
         self,
@@ -78,6 +84,9 @@ class FeatureFile:
         self._append("entities/tile", np.full(len(entity_ids), self._tiles, np.int64))
         self._append("entities/entity_type", kinds.astype(np.uint8))
         self._tiles += 1
+        self._file.flush()
+        if self._disk.error is not None:
+            raise self._disk.error
 
     def _append(self, name: str, rows: NDArray[Any]) -> None:
         if name not in self._file:
@@ -88,6 +97,58 @@ class FeatureFile:
         data: h5py.Dataset = self._file[name]
         data.resize(len(data) + len(rows), axis=0)
         data[-len(rows) :] = rows
+
+
+class _Disk:
+    """A file for HDF5 that remembers the first error and pretends from then on: HDF5 crashes where a disk is full."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w+b", buffering=0)
+        self.error: OSError | None = None
+
+    def write(self, block: bytes) -> int:
+        """All of `block`, or an error that is kept for later."""
+        rest = memoryview(block).cast("B")
+        while len(rest) and self.error is None:
+            try:
+                rest = rest[self._file.write(rest) :]
+            except OSError as error:
+                self.error = error
+        return memoryview(block).nbytes
+
+    def truncate(self, size: int | None = None) -> int:
+        """As `write`."""
+        try:
+            return self._file.truncate(size) if self.error is None else size or 0
+        except OSError as error:
+            self.error = error
+            return size or 0
+
+    def read(self, size: int = -1) -> bytes:
+        """At most `size` bytes; h5py takes for a file what can read."""
+        return self._file.read(size) or b""
+
+    def readinto(self, buffer: Any) -> int:
+        """Read into all of `buffer`; what was never written reads as zeros."""
+        whole = memoryview(buffer).cast("B")
+        count = self._file.readinto(whole) or 0
+        whole[count:] = bytes(len(whole) - count)
+        return len(whole)
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        """Move to `place`."""
+        return self._file.seek(place, whence)
+
+    def tell(self) -> int:
+        """Where the next byte goes."""
+        return self._file.tell()
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 def attributes_of(tile: Tile, width_px: int, height_px: int, slide: str, encoder: str) -> dict[str, Any]:

@@ -151,6 +151,7 @@ def writing(where: Path) -> Iterator[None]:
     except BrokenPipeError:  # a reader who left, not a disk
         raise
     except OSError as error:
+        where = next((p.parent for p in (where, *where.parents) if p.name.startswith(".partial-")), where)
         reason = _DISK.get(error.errno or 0, os.strerror(error.errno) if error.errno else str(error))
         fix = "free some space or give another --results-dir"
         raise InputError(f"{where}: cannot be written ({reason})", fix) from error
