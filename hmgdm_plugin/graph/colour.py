@@ -71,21 +71,23 @@ def _blur(planes, taps):  # type: ignore[no-untyped-def]
     line = np.empty(width + 2 * radius, np.float32)
     for c in range(count):
         for y in range(height):
-            line[:radius] = planes[c, y, 0]
-            line[radius : radius + width] = planes[c, y]
-            line[radius + width :] = planes[c, y, width - 1]
+            for x in range(width + 2 * radius):
+                line[x] = planes[c, y, min(max(x - radius, 0), width - 1)]
             row = rows[y + radius]
-            row[:] = np.float32(0.0)
+            for x in range(width):
+                row[x] = np.float32(0.0)
             for k in range(taps.size):
                 weight = taps[k]
                 for x in range(width):
                     row[x] += weight * line[x + k]
         for y in range(radius):
-            rows[y] = rows[radius]
-            rows[radius + height + y] = rows[radius + height - 1]
+            for x in range(width):
+                rows[y, x] = rows[radius, x]
+                rows[radius + height + y, x] = rows[radius + height - 1, x]
         for y in range(height):
             target = out[c, y]
-            target[:] = np.float32(0.0)
+            for x in range(width):
+                target[x] = np.float32(0.0)
             for k in range(taps.size):
                 weight, source = taps[k], rows[y + k]
                 for x in range(width):

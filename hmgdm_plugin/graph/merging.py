@@ -84,13 +84,19 @@ def _merge(stats, touch, threshold, min_area):  # type: ignore[no-untyped-def]
     for a in range(count):
         _nearest(a, stats, touch, best, mate, min_area)
     while True:
-        a = int(np.argmin(best))
+        a = 0
+        for c in range(count):
+            if best[c] < best[a]:
+                a = c
         if not best[a] < threshold:
             return into
         b = mate[a]
         keep, gone = min(a, b), max(a, b)
-        stats[keep] += stats[gone]
-        into[into == gone] = keep
+        for k in range(stats.shape[1]):
+            stats[keep, k] += stats[gone, k]
+        for c in range(count):
+            if into[c] == gone:
+                into[c] = keep
         for c in range(count):
             if touch[gone, c]:
                 touch[gone, c] = touch[c, gone] = False

@@ -27,7 +27,9 @@ def _slic(lab, rows, cols, spatial, iterations):  # type: ignore[no-untyped-def]
     labels = np.empty((height, width), np.int32)
     for i in range(rows):
         for j in range(cols):
-            labels[ys[i] : ys[i + 1], xs[j] : xs[j + 1]] = i * cols + j
+            for y in range(ys[i], ys[i + 1]):
+                for x in range(xs[j], xs[j + 1]):
+                    labels[y, x] = i * cols + j
     centres = np.empty((rows * cols, 5), np.float32)
     best = np.empty(width, np.float32)
     pick = np.empty(width, np.int32)
@@ -39,7 +41,8 @@ def _slic(lab, rows, cols, spatial, iterations):  # type: ignore[no-untyped-def]
                 j0, j1 = max(j - 1, 0), min(j + 2, cols)
                 x0, n = xs[j], xs[j + 1] - xs[j]
                 for y in range(ys[i], ys[i + 1]):
-                    best[:n] = np.float32(1e30)
+                    for k in range(n):
+                        best[k] = np.float32(1e30)
                     light, red, blue = lab[0, y, x0 : x0 + n], lab[1, y, x0 : x0 + n], lab[2, y, x0 : x0 + n]
                     for ci in range(i0, i1):
                         for cj in range(j0, j1):
@@ -55,7 +58,8 @@ def _slic(lab, rows, cols, spatial, iterations):  # type: ignore[no-untyped-def]
                                 nearer = d < best[k]
                                 best[k] = d if nearer else best[k]
                                 pick[k] = c if nearer else pick[k]
-                    labels[y, x0 : x0 + n] = pick[:n]
+                    for k in range(n):
+                        labels[y, x0 + k] = pick[k]
     return labels
 
 

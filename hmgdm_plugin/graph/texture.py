@@ -40,18 +40,17 @@ TABLE_1, TABLE_2 = uniform_table(8), uniform_table(16)
 def patterns(grey, ring, table):  # type: ignore[no-untyped-def]
     """Uniform pattern (H, W) uint8 of every pixel of `grey`; beyond the border the nearest pixel counts."""
     height, width = grey.shape
-    radius = ring[:, 0].max()
+    radius = ring.shape[0] // 8
     padded = np.empty((height + 2 * radius, width + 2 * radius), np.int32)
     for y in range(height + 2 * radius):
-        source = grey[min(max(y - radius, 0), height - 1)]
-        padded[y, radius : radius + width] = source
-        padded[y, :radius] = source[0]
-        padded[y, radius + width :] = source[width - 1]
+        for x in range(width + 2 * radius):
+            padded[y, x] = grey[min(max(y - radius, 0), height - 1), min(max(x - radius, 0), width - 1)]
     out = np.empty((height, width), np.uint8)
     code = np.empty(width, np.int32)
     for y in range(height):
         centre = padded[y + radius, radius : radius + width]
-        code[:] = 0
+        for x in range(width):
+            code[x] = 0
         for k in range(ring.shape[0]):
             other = padded[y + radius + ring[k, 0], radius + ring[k, 1] : radius + ring[k, 1] + width]
             for x in range(width):

@@ -56,10 +56,14 @@ def _cut(rgb, pixels, offsets, centres, window, index, share, fill):  # type: ig
     for i in range(count):
         x0 = int(np.floor(centres[i, 0] - window / 2 + 0.5))
         y0 = int(np.floor(centres[i, 1] - window / 2 + 0.5))
-        for c in range(3):
-            out[i, c] = fill[c]
-        out[i, 3] = 0
-        inside[:] = 0
+        for oy in range(stored):
+            for ox in range(stored):
+                for c in range(3):
+                    out[i, c, oy, ox] = fill[c]
+                out[i, 3, oy, ox] = 0
+        for y in range(window):
+            for x in range(window):
+                inside[y, x] = 0
         low_y, high_y, low_x, high_x = window, -1, window, -1
         for k in range(offsets[i], offsets[i + 1]):
             y, x = pixels[k] // width - y0, pixels[k] % width - x0
