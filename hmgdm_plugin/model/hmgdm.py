@@ -19,7 +19,7 @@ from .convolution import Topology
 from .decoder import DiffusionDecoder, HiddenTokens, RestorationHead
 from .embedded import Embedding
 from .encoder import Encoded, TissueEncoder
-from .inputs import TimeEmbedding
+from .inputs import TimeEmbedding, balance
 from .layout import Layout, Stream
 from .noise import Noise
 from .posterior import Posterior
@@ -106,6 +106,9 @@ class HMGDM(nn.Module):
         self.decoder = DiffusionDecoder(settings)
         self.vertex_head = RestorationHead(settings.hidden, dv)
         self.edge_head = RestorationHead(settings.hidden, de) if settings.edges else None
+        for stream, parts in ((self.encoder.vertex, vertex_parts), (self.encoder.edge, edge_parts)):
+            if stream is not None and isinstance(stream.attributes, nn.Linear):
+                balance(stream.attributes, parts)
         self.register_buffer("vertex_weight", _part_weight(vertex_parts), persistent=False)
         self.register_buffer("edge_weight", _part_weight(edge_parts), persistent=False)
 

@@ -39,6 +39,19 @@ class EntityEmbedding(nn.Module):
         return self.place(self.attributes(x), pos, kind)
 
 
+@torch.no_grad()
+def balance(linear: nn.Linear, parts: tuple[int, ...]) -> None:
+    """Scale the columns of `linear` so that every block of the attributes has the same say at the start.
+
+    Else 256 numbers of an auto-encoder, mostly detail, drown 63 descriptors: a random encoder lost .1 R2 of the nuclear
+    count that its input held.
+    """
+    first = 0
+    for size in parts:
+        linear.weight[:, first : first + size] *= (sum(parts) / (len(parts) * size)) ** 0.5
+        first += size
+
+
 class Place(nn.Module):
     """What is public about an entity, hidden or not: where it is, and whether it is a nucleus.
 

@@ -112,3 +112,9 @@ def test_moving_a_batch_keeps_indices_whole(some):
     batch = features_of("both")(Batch.from_data_list(some)).to("cpu", torch.float64)
     assert {batch.x.dtype, batch.edge_attr.dtype, batch.pos.dtype, batch.edge_pos.dtype} == {torch.float64}
     assert {batch.edge_index.dtype, batch.batch.dtype, batch.edge_batch.dtype, batch.kind.dtype} == {torch.int64}
+
+
+def test_blocks_of_attributes_start_with_equal_say():
+    settings = DiffusionSettings(hidden=64)
+    weight = HMGDM(settings, (256, 63), (256, 63)).encoder.vertex.attributes.weight.detach()
+    assert float(weight[:, :256].square().sum() / weight[:, 256:].square().sum()) == pytest.approx(1, rel=0.05)
