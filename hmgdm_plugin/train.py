@@ -85,7 +85,7 @@ def _head(
     own, target = _labels(wanted, tiles)
     patients = [tiles[k].patient for k in own]
     strata = [float(t) for t in target] if wanted.kind == "classification" else None
-    task = Task(wanted.kind, max(len(wanted.classes), 1), wanted.transform)
+    task = Task(wanted.kind, max(len(wanted.classes), 1), wanted.transform, wanted.spread)
     guesses: dict[str, Any] = {name: 0.0 for name in encoded.tokens}
     for repeat in range(settings.repeats):
         folds = patient_folds(patients, wanted.folds, settings.seed + repeat, strata)

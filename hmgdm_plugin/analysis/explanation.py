@@ -143,9 +143,8 @@ class Explanation:
         )
 
     def _faith(self, faithful: Faithfulness) -> str:
-        curves = faithful.curves()
-        deletion = curves["deletion"]
-        return faithfulness(curves["share"]["share"], deletion["contribution"], deletion["random"])
+        found = faithful.numbers()["contribution"]
+        return faithfulness(found["below_random"], found["low"], found["high"], self.shown.unit)
 
     def _summary(self, rescored: Sequence[dict[str, Any]]) -> str:
         start = f"{len(self.plan.tiles)} tiles explained for {self.shown.title}."

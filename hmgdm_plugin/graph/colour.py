@@ -62,7 +62,7 @@ def lab_and_stains(rgb, linear, cube, xyz, density, unmix):  # type: ignore[no-u
 
 
 @njit(cache=True, nogil=True)
-def _blur(planes, taps):  # type: ignore[no-untyped-def]
+def _blur(planes, taps):  # type: ignore[no-untyped-def]  # noqa: C901  a kernel: one loop nest
     """Convolve planes (C, H, W) with symmetric `taps` along both axes; edges are repeated."""
     count, height, width = planes.shape
     radius = taps.size // 2

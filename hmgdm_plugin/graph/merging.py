@@ -75,7 +75,7 @@ def weight(u, v):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _merge(stats, touch, threshold, min_area):  # type: ignore[no-untyped-def]
+def _merge(stats, touch, threshold, min_area):  # type: ignore[no-untyped-def]  # noqa: C901  a kernel: one loop nest
     """Merge regions in place; returns for each region the one it went into (itself if it stayed)."""
     count = stats.shape[0]
     into = np.arange(count)

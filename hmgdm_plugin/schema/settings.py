@@ -123,6 +123,7 @@ class HeadSettings(Settings):
     values: tuple[str, ...] = ()  # what stands in the table for each class; empty: the names
     colours: tuple[tuple[int, int, int], ...] = ()
     folds: Annotated[int, Field(ge=2)] = 6
+    spread: bool = True  # also read the spread of the entities; without, importance is exact
     default: bool = True
     caution: str = ""
 

@@ -57,6 +57,7 @@ class Task:
     kind: Literal["regression", "classification"]
     outputs: int
     transform: Literal["none", "log"] = "none"
+    spread: bool = True  # False: the mean of the tokens only, whose parts are exactly the entities' own
 
 
 def fit_head(task: Task, tokens: Tokens, target: NDArray[Any], patients: Sequence[str], seed: int = 0) -> GatedHead:
@@ -115,6 +116,8 @@ def _start(task: Task, tokens: Tokens, target: NDArray[Any], patients: NDArray[n
     with torch.no_grad():
         pooled = head.pool(tokens.rows, tokens.batch, tokens.count, tokens.area)
         x = torch.cat([pooled.mean, pooled.std], dim=1).double().numpy().round(5)  # float32 noise is no feature
+    if not task.spread:
+        x = x[:, : x.shape[1] // 2]
     if task.kind == "regression":
         wanted = np.log1p(target) if task.transform == "log" else target
         head.target_mean.fill_(float(wanted.mean()))
@@ -124,7 +127,7 @@ def _start(task: Task, tokens: Tokens, target: NDArray[Any], patients: NDArray[n
     else:
         weight, bias = logistic_fit(x, target, patients, task.outputs)
     with torch.no_grad():
-        head.linear.weight.copy_(torch.from_numpy(weight))
+        head.linear.weight[:, : weight.shape[1]] = torch.from_numpy(weight)
         head.linear.bias.copy_(torch.from_numpy(bias))
     return head
 
@@ -153,6 +156,8 @@ def _train(
         drift = (head.linear.weight - start).square().sum()
         optimiser.zero_grad()
         (_head_loss(head, tokens, wanted) + drift).backward()
+        if not task.spread and head.linear.weight.grad is not None:
+            head.linear.weight.grad[:, tokens.rows.shape[1] :] = 0
         optimiser.step()
     if held is not None:
         head.load_state_dict(best_state)

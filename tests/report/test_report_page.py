@@ -160,11 +160,10 @@ def test_page_that_cannot_be_written(tmp_path):
 
 
 def test_faithfulness_says_yes_and_no():
-    x = np.linspace(0, 1, 11)
-    chance = 0.9 - 0.6 * x
-    early = 0.9 - 0.6 * np.minimum(1, 4 * x)
-    assert "did carry the answer" in faithfulness(x, early, chance)
-    assert "0.522 against 0.3" in faithfulness(x, early, chance)
-    assert "do not rely" in faithfulness(x, chance, chance)
-    assert "do not rely" in faithfulness(x, np.full(11, 0.9), chance)
-    assert "do not rely" in faithfulness(x, np.full(11, 0.9), np.full(11, 0.9))
+    assert "did carry the answer" in faithfulness(2312.0, 1830.0, 2793.0, "nuclei/mm²")
+    assert "2.31e+03 nuclei/mm² lower on average [1.83e+03, 2.79e+03]" in faithfulness(
+        2312.0, 1830.0, 2793.0, "nuclei/mm²"
+    )
+    assert "0.2 lower on average" in faithfulness(0.2, 0.1, 0.3)
+    for gap, low, high in ((0.2, -0.1, 0.5), (-0.2, -0.3, -0.1), (0.0, 0.0, 0.0)):
+        assert "Do not rely" in faithfulness(gap, low, high)
