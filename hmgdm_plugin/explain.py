@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .schema import run
@@ -16,7 +17,8 @@ from .schema.events import Events
 from .schema.options import ExplainOptions
 
 if TYPE_CHECKING:
-    from .analysis.faithful import Explained, Faithfulness
+    from .analysis.explanation import Explanation
+    from .analysis.faithful import Faithfulness
     from .analysis.plan import Plan
     from .qupath.geojson import Feature
     from .zoo.card import Head
@@ -44,9 +46,8 @@ def explain(options: ExplainOptions, events: Events) -> Mapping[str, Any]:
             return estimate(plans, model, options, events)
         with folder, run.writing(folder.root):
             without = {id.lower() for id in options.without}
-            facts = {
-                plan.slide.name: _slide(plan, model, shown, output, options, without, folder, events) for plan in plans
-            }
+            job = _Job(model, shown, output, options, without, folder, events)
+            facts = {plan.slide.name: _slide(job, plan) for plan in plans}
             if without:
                 unknown = next(iter(without))
                 raise InputError(f"--without {unknown}: no entity of these slides has this id", "copy it from QuPath")
@@ -66,63 +67,59 @@ def _output(head: Head, name: str) -> int:
     return names.index(name)
 
 
-def _slide(
-    plan: Plan,
-    model: LoadedModel,
-    shown: Head,
-    output: int,
-    options: ExplainOptions,
-    without: set[str],
-    folder: run.RunFolder,
-    events: Events,
-) -> dict[str, Any]:
-    """Explain one slide and stage its files; ids found are taken out of `without`."""
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What is the same for all slides of a run; ids found are taken out of `without`."""
+
+    model: LoadedModel
+    shown: Head
+    output: int
+    options: ExplainOptions
+    without: set[str]
+    folder: run.RunFolder
+    events: Events
+
+
+def _slide(job: _Job, plan: Plan) -> dict[str, Any]:
+    """Explain one slide and stage its files."""
     from .analysis.explanation import Explanation
     from .analysis.faithful import Faithfulness
     from .qupath.geojson import write_parts
 
-    faithful = Faithfulness(model, shown, options.seed)
-    explanation = Explanation(plan, model, shown, folder, events)
+    name, folder = plan.slide.name, job.folder
+    faithful = Faithfulness(job.model, job.shown, job.options.seed)
+    explanation = Explanation(plan, job.model, job.shown, folder, job.events)
     rescored: list[dict[str, Any]] = []
-    stream = _features(plan, model, shown, output, options, events, faithful, explanation, without, rescored)
-    write_parts(lambda part: folder.stage(run.explained_geojson(plan.slide.name, part)), stream, plan.slide.frame)
-    with events.timed("pictures"):
-        explanation.write(run.explain_html(plan.slide.name, len(options.slides) > 1), faithful, rescored)
-    facts = {"head": shown.name, **faithful.numbers(), "without": rescored}
-    path = folder.stage(run.curves_json(plan.slide.name))
+    stream = _features(job, plan, faithful, explanation, rescored)
+    write_parts(lambda part: folder.stage(run.explained_geojson(name, part)), stream, plan.slide.frame)
+    with job.events.timed("pictures"):
+        explanation.write(run.explain_html(name, len(job.options.slides) > 1), faithful, rescored)
+    facts = {"head": job.shown.name, **faithful.numbers(), "without": rescored}
+    path = folder.stage(run.curves_json(name))
     path.write_text(json.dumps({**facts, "curves": faithful.curves()}, indent=1) + "\n", "utf-8")
     return facts
 
 
 def _features(
-    plan: Plan,
-    model: LoadedModel,
-    shown: Head,
-    output: int,
-    options: ExplainOptions,
-    events: Events,
-    faithful: Faithfulness,
-    explanation: Any,
-    without: set[str],
-    rescored: list[dict[str, Any]],
+    job: _Job, plan: Plan, faithful: Faithfulness, explanation: Explanation, rescored: list[dict[str, Any]]
 ) -> Iterator[Feature]:
     """Explain tile by tile; hand on entities and strong contacts to be written."""
     from .analysis.encode import encode_tiles
     from .analysis.faithful import explained, score_without
     from .analysis.identity import Ids
 
-    ids = Ids(model, plan.slide)
+    ids = Ids(job.model, plan.slide)
     stride = max(len(plan.tiles) // faithful.most, 1)
-    encoded = encode_tiles(plan.slide, plan.tiles, model, events, options.workers, with_outlines=True)
-    for number, tile in enumerate(events.track("explain", encoded, len(plan.tiles))):
-        with events.timed("explain"):
-            said: Explained = explained(tile, model, shown, output)
+    encoded = encode_tiles(plan.slide, plan.tiles, job.model, job.events, job.options.workers, with_outlines=True)
+    for number, tile in enumerate(job.events.track("explain", encoded, len(plan.tiles))):
+        with job.events.timed("explain"):
+            said = explained(tile, job.model, job.shown, job.output)
             if number % stride == 0:
                 faithful.add(tile, said)
         entity_ids = ids.entities(tile)
-        gone = [k for k, id in enumerate(entity_ids) if str(id) in without]
+        gone = [k for k, id in enumerate(entity_ids) if str(id) in job.without]
         if gone:
-            without.difference_update(str(entity_ids[k]) for k in gone)
-            rescored.append(score_without(tile, model, shown, said, gone))
+            job.without.difference_update(str(entity_ids[k]) for k in gone)
+            rescored.append(score_without(tile, job.model, job.shown, said, gone))
         explanation.add(tile, said)
         yield from explanation.features(tile, said, ids, entity_ids)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +40,8 @@ def predict(options: PredictOptions, events: Events, verb: str = "predict") -> M
         if options.dry_run:
             return estimate(plans, model, options, events)
         with folder, run.writing(folder.root):
-            rows = [_slide(plan, model, heads, shown, options, folder, events) for plan in plans]
+            job = _Job(model, heads, shown, options, folder, events)
+            rows = [_slide(job, plan) for plan in plans]
             _write_summary(folder, rows)
             with events.timed("writing"):
                 done = folder.commit(record(verb, options, slides, model, events))
@@ -52,15 +54,19 @@ def predict(options: PredictOptions, events: Events, verb: str = "predict") -> M
     }
 
 
-def _slide(
-    plan: Plan,
-    model: LoadedModel,
-    heads: Sequence[Head],
-    shown: Head,
-    options: PredictOptions,
-    folder: run.RunFolder,
-    events: Events,
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What is the same for all slides of a run."""
+
+    model: LoadedModel
+    heads: Sequence[Head]
+    shown: Head
+    options: PredictOptions
+    folder: run.RunFolder
+    events: Events
+
+
+def _slide(job: _Job, plan: Plan) -> dict[str, Any]:
     """Analyse one slide and stage its files; returns its row of the summary."""
     from .analysis.answers import SlideAnswers
     from .analysis.present import Presentation
@@ -68,46 +74,34 @@ def _slide(
 
     answers = SlideAnswers()
     squares: list[Feature] = []
-    stream = _entities(plan, model, heads, shown, options, folder, events, answers, squares)
+    stream = _entities(job, plan, answers, squares)
     name, frame = plan.slide.name, plan.slide.frame
-    write_parts(lambda part: folder.stage(run.entities_geojson(name, part)), stream, frame)
-    with events.timed("writing"):
-        write_features(folder.stage(run.tiles_geojson(name)), squares, frame)
-    with events.timed("pictures"):
-        several = len(options.slides) > 1
-        Presentation(plan, model, heads, shown, answers, folder, events).write(
-            run.report_html(name) if several else run.REPORT
-        )
-    return _row(plan, heads, answers)
+    write_parts(lambda part: job.folder.stage(run.entities_geojson(name, part)), stream, frame)
+    with job.events.timed("writing"):
+        write_features(job.folder.stage(run.tiles_geojson(name)), squares, frame)
+    report = run.report_html(name) if len(job.options.slides) > 1 else run.REPORT
+    with job.events.timed("pictures"):
+        Presentation(plan, job.model, job.heads, job.shown, answers, job.folder, job.events).write(report)
+    return _row(plan, job.heads, answers)
 
 
-def _entities(
-    plan: Plan,
-    model: LoadedModel,
-    heads: Sequence[Head],
-    shown: Head,
-    options: PredictOptions,
-    folder: run.RunFolder,
-    events: Events,
-    answers: SlideAnswers,
-    squares: list[Feature],
-) -> Iterator[Feature]:
+def _entities(job: _Job, plan: Plan, answers: SlideAnswers, squares: list[Feature]) -> Iterator[Feature]:
     """Encode the tiles one by one, gather answers and embeddings, and hand on the entities to be written."""
     from .analysis.answers import answer
     from .analysis.encode import encode_tiles
     from .analysis.identity import Ids, add_features, feature_file
     from .analysis.objects import entity_features, tile_feature
 
-    ids = Ids(model, plan.slide)
-    encoded = encode_tiles(plan.slide, plan.tiles, model, events, options.workers, with_outlines=True)
-    with feature_file(folder.stage(run.features_h5(plan.slide.name)), plan, model) as file:
-        for tile in events.track("predict", encoded, len(plan.tiles)):
-            said = answer(tile, model, heads, shown)
+    ids = Ids(job.model, plan.slide)
+    encoded = encode_tiles(plan.slide, plan.tiles, job.model, job.events, job.options.workers, with_outlines=True)
+    with feature_file(job.folder.stage(run.features_h5(plan.slide.name)), plan, job.model) as file:
+        for tile in job.events.track("predict", encoded, len(plan.tiles)):
+            said = answer(tile, job.model, job.heads, job.shown)
             tile_id, entity_ids = ids.tile(tile), ids.entities(tile)
             add_features(file, tile, tile_id, entity_ids)
             answers.add(tile, said)
-            squares.append(tile_feature(tile, said, heads, tile_id))
-            yield from entity_features(tile, said, shown, entity_ids)
+            squares.append(tile_feature(tile, said, job.heads, tile_id))
+            yield from entity_features(tile, said, job.shown, entity_ids)
 
 
 def _row(plan: Plan, heads: Sequence[Head], answers: SlideAnswers) -> dict[str, Any]:

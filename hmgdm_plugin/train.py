@@ -87,7 +87,7 @@ def _head(
     strata = [float(t) for t in target] if wanted.kind == "classification" else None
     task = Task(wanted.kind, max(len(wanted.classes), 1), wanted.transform, wanted.spread)
     guesses: dict[str, Any] = {name: 0.0 for name in encoded.tokens}
-    for repeat in range(settings.repeats):
+    for repeat in range(wanted.repeats):
         folds = patient_folds(patients, wanted.folds, settings.seed + repeat, strata)
         hashes = [str(tiles[k].labels.get("pixels", k)) for k in own]
         check_leaks(patients, [tiles[k].slide for k in own], hashes, folds)
@@ -95,8 +95,8 @@ def _head(
             guesses[name] = guesses[name] + out_of_fold(
                 task, tokens.pick(own), target, patients, folds, settings.seed + repeat
             )
-            events.progress(wanted.name, repeat * 4 + done, settings.repeats * 4, name)
-    means = {name: guess / settings.repeats for name, guess in guesses.items()}
+            events.progress(wanted.name, repeat * 4 + done, wanted.repeats * 4, name)
+    means = {name: guess / wanted.repeats for name, guess in guesses.items()}
     scores = judged(wanted.name, task, target, means, patients, ENCODER)
     head = fit_head(task, encoded.tokens[ENCODER].pick(own), target, patients, settings.seed)
     return head, scores

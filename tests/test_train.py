@@ -20,7 +20,6 @@ SETTINGS = """
 model = "{model}"
 tiles = "tiles.csv"
 clusters = 3
-repeats = 1
 title = "Test"
 description = "A test."
 licence = "CC0"
@@ -34,6 +33,7 @@ label = "red"
 kind = "regression"
 unit = "grey levels"
 folds = 3
+repeats = 1
 
 [[head]]
 name = "side"
@@ -42,6 +42,7 @@ label = "side"
 kind = "classification"
 classes = ["dark", "pale"]
 folds = 3
+repeats = 1
 default = false
 """
 

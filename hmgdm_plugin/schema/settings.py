@@ -123,6 +123,7 @@ class HeadSettings(Settings):
     values: tuple[str, ...] = ()  # what stands in the table for each class; empty: the names
     colours: tuple[tuple[int, int, int], ...] = ()
     folds: Annotated[int, Field(ge=2)] = 6
+    repeats: Annotated[int, Field(ge=1, le=20)] = 3  # reshuffles of the folds, whose answers are averaged
     spread: bool = True  # also read the spread of the entities; without, importance is exact
     default: bool = True
     caution: str = ""
@@ -135,7 +136,6 @@ class HeadsSettings(Settings):
     tiles: Path
     head: tuple[HeadSettings, ...] = ()
     clusters: Annotated[int, Field(ge=0, le=30)] = 8
-    repeats: Annotated[int, Field(ge=1, le=20)] = 3
     seed: int = 0
     version: str = "0.1.0"
     title: str

@@ -21,7 +21,7 @@ from ..model.heads import GatedHead
 from .folds import patient_folds
 from .probe import logistic_fit, ridge_fit
 
-STEPS, EVERY, RATE = 120, 10, 1e-2
+STEPS, EVERY, RATE = 60, 10, 2e-2
 Ints = NDArray[np.int64]
 
 
