@@ -141,7 +141,7 @@ def _card(settings: PretrainSettings, items: list[Item], training: Training, des
         own = [item for item in items if item.source == source.name]
         seen = len({item.path for item in own}), len({item.patient for item in own})
         tiles = sum(item.view == 0 for item in own)
-        use = f"pre-training without labels, {source.views} views"
+        use = f"pre-training without labels; views of each tile: {source.views}"
         data.append(
             Data(name=source.name, licence=source.licence, images=seen[0], patients=seen[1], tiles=tiles, use=use)
         )
