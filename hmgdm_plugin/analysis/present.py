@@ -185,5 +185,6 @@ class Presentation:
 
 
 def _touching(a: Tile, b: Tile) -> bool:
-    """Whether two tiles are the same or neighbours."""
-    return max(abs(a.x_px - b.x_px), abs(a.y_px - b.y_px)) <= 1.01 * b.side_px
+    """Whether two tiles are the same, or neighbours that share a side or a corner without overlap."""
+    steps = (abs(a.x_px - b.x_px) / b.side_px, abs(a.y_px - b.y_px) / b.side_px)
+    return all(abs(step - round(step)) < 1e-3 and step < 1.5 for step in steps)
