@@ -27,6 +27,7 @@ from .schema.events import Events, ended_by_signal
 from .schema.run import writing
 
 DISK = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
+NAMES = {errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
 SETUP: dict[str, Any] = {
     "add_completion": False,
     "rich_markup_mode": None,
@@ -196,7 +197,7 @@ def _read_request(path: Path) -> dict[str, Any]:
         raw = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})", "give the path of a JSON file") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON ({error})", "write the options as one JSON object") from error
     if not isinstance(raw, dict):
         raise InputError(f"{path}: not a JSON object", 'write the options as {"slides": ["case7.svs"]}')
@@ -211,6 +212,8 @@ def _guarded(events: Events, where: Path, work: Callable[[], Mapping[str, Any]])
     except HmgdmError as error:
         _fail(events, error)
     except OSError as error:
+        if error.errno in NAMES:
+            _fail(events, InputError(f"{str(error.filename)[:80]}: {error.strerror}".lower(), "give another path"))
         if error.errno not in DISK:
             _unforeseen(events, error)
             raise

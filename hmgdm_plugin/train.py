@@ -34,6 +34,7 @@ def train_heads(settings_path: Path, results_dir: Path, events: Events) -> Mappi
     InputError
         The settings, the model or the table is wrong, or a label is missing.
     """
+    from .training.labelled import read_csv
     from .zoo.load import load
 
     settings = read_toml(settings_path, HeadsSettings)
@@ -41,23 +42,26 @@ def train_heads(settings_path: Path, results_dir: Path, events: Events) -> Mappi
     target = results_dir / model.card.name
     if target.exists():
         raise InputError(f"{target}: exists already", "give another --results-dir")
+    tiles = read_csv(_beside(settings_path, settings.tiles))
+    for wanted in settings.head:
+        _labels(wanted, tiles)
     with writing(results_dir):
         results_dir.mkdir(parents=True, exist_ok=True)
-    return _train(settings, model, _beside(settings_path, settings.tiles), target, events)
+    return _train(settings, model, tiles, target, events)
 
 
-def _train(settings: HeadsSettings, model: Any, table: Path, target: Path, events: Events) -> Mapping[str, Any]:
+def _train(
+    settings: HeadsSettings, model: Any, tiles: Sequence[LabelledTile], target: Path, events: Events
+) -> Mapping[str, Any]:
     """Encode the tiles, fit and judge every head, find clusters, save."""
     import torch
 
     from .analysis.labelled import encode_labelled
     from .training.clusters import fit_clusters
-    from .training.labelled import read_csv
     from .zoo.card import Score
     from .zoo.save import save_model
 
     torch.set_num_threads(1)
-    tiles = read_csv(table)
     encoded = encode_labelled(tiles, model, events, settings.seed)
     heads: dict[str, Any] = {}
     specs, scores = [], []

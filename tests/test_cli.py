@@ -237,3 +237,26 @@ def test_a_reader_who_leaves_is_no_traceback() -> None:
     os.close(write)
     assert done.stderr == b""
     assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["predict", "x" * 300, "--mpp", "0.5"], "too long"),
+        (["predict", "a.png", "--results-dir", "y" * 300], "too long"),
+        (["predict", "a.png", "--seed", str(10**23)], "seed"),
+        (["predict", "a.png", "--request", "deep.json"], "not JSON"),
+    ],
+)
+def test_names_and_numbers_beyond_all_bounds(arguments: list[str], words: str, tmp_path: Path) -> None:
+    (tmp_path / "deep.json").write_text("[" * 100_000, "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "hmgdm_plugin.cli", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1

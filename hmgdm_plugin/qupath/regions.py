@@ -119,7 +119,10 @@ def _ring(ring: Any, where: str) -> np.ndarray[Any, np.dtype[np.float64]]:
         raise InputError(f"{where}: a ring is not a list of x, y points", _DRAW_AGAIN)
     if len(ring) < 4:
         raise InputError(f"{where}: ring of {len(ring)} points", "give at least 4, the last equal to the first")
-    points = np.array([point[:2] for point in ring], np.float64)
+    try:
+        points = np.array([point[:2] for point in ring], np.float64)
+    except OverflowError:
+        points = np.full((1, 2), np.nan)
     if not np.isfinite(points).all():
         raise InputError(f"{where}: a coordinate is not a finite number", _DRAW_AGAIN)
     if (points[0] != points[-1]).any():

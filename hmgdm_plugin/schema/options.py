@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .settings import Settings
+from .settings import Seed, Settings
 
 Mpp = Annotated[float, Field(ge=0.05, le=20.0)]
 
@@ -19,7 +19,7 @@ class CommonOptions(Settings):
     model: str = "hmgdm-small"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     workers: Annotated[int, Field(ge=0, le=256)] = 0  # 0: one per core
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     overwrite: bool = False
     dry_run: bool = False
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from .errors import InputError
 
 Positive = Annotated[int, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -95,13 +97,30 @@ class SourceSettings(Settings):
     views: Annotated[int, Field(ge=1, le=64)] = 1  # the first as it is, the others turned and re-stained
     patient_pattern: str = "(.+)"  # its first group, matched in the file's stem, is the patient
 
+    @field_validator("patient_pattern")
+    @classmethod
+    def _compiles(cls, pattern: str) -> str:
+        try:
+            if re.compile(pattern).groups:
+                return pattern
+        except re.error as error:
+            raise ValueError(f"not a regular expression ({error})") from error
+        raise ValueError("has no group in parentheses that is the patient")
+
+    @field_validator("pattern")
+    @classmethod
+    def _relative(cls, pattern: str) -> str:
+        if not pattern or PurePath(pattern).is_absolute() or ".." in PurePath(pattern).parts:
+            raise ValueError("must be a pattern inside path, such as *.svs")
+        return pattern
+
 
 class PretrainSettings(Settings):
     """All of `hmgdm pretrain`: sources, graphs, both stages, seed, name of the model."""
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
     sources: tuple[SourceSettings, ...]
-    seed: int = 2024
+    seed: Seed = 2024
     windows_per_graph: Positive = 24
     graph: GraphSettings = GraphSettings()
     autoencoder: AutoencoderSettings = AutoencoderSettings()
@@ -136,7 +155,7 @@ class HeadsSettings(Settings):
     tiles: Path
     head: tuple[HeadSettings, ...] = ()
     clusters: Annotated[int, Field(ge=0, le=30)] = 8
-    seed: int = 0
+    seed: Seed = 0
     version: str = "0.1.0"
     title: str
     description: str

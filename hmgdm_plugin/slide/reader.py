@@ -207,7 +207,8 @@ def _reading(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except read_errors() as error:
-        reason = " ".join(str(error).replace(str(path), path.name).split())[:160] or type(error).__name__
+        reason = " ".join(str(error).replace(str(path), path.name).split())[:160]
+        reason = type(error).__name__ if not reason or reason.isdigit() else reason
         raise InputError(
             f"{path.name}: cannot be read ({reason})", "copy it again, or convert it to OME-TIFF"
         ) from error

@@ -31,8 +31,11 @@ class TiffSource:
     bounds: tuple[int, int, int, int] | None = None
 
     def __init__(self, path: Path) -> None:
+        import logging
+
         import tiffslide
 
+        logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # a bad file is told once, in our own sentence
         self._path = path
         self._slide = tiffslide.TiffSlide(path)
         tif = self._slide.ts_tifffile

@@ -59,7 +59,10 @@ def read_csv(path: Path) -> list[LabelledTile]:
     InputError
         A column is missing or a number does not read.
     """
-    return [_tile_of(row, path) for row in rows_of(path)]
+    rows = rows_of(path)
+    if not rows:
+        raise InputError(f"{path}: no tile in it", f"give one line per tile, with the columns {', '.join(COLUMNS)}")
+    return [_tile_of(row, path) for row in rows]
 
 
 def _tile_of(row: dict[str, str], path: Path) -> LabelledTile:

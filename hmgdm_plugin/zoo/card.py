@@ -103,7 +103,7 @@ class Card(Settings):
     licence: str
     intended_use: str
     limits: tuple[str, ...]
-    descriptors: Count
+    descriptors: Annotated[int, Field(ge=1, le=4096)]
     graph: GraphSettings = GraphSettings()
     autoencoder: AutoencoderSettings = AutoencoderSettings()
     diffusion: DiffusionSettings = DiffusionSettings()

@@ -96,7 +96,7 @@ def _read(path: Path) -> dict[str, list[float]]:
         return {
             name: [float(value) for value in values] for name, values in json.loads(path.read_text("utf-8")).items()
         }
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as lists of numbers", AGAIN) from error
 
 

@@ -59,3 +59,21 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes | None) 
         path.write_bytes(content)
     with pytest.raises(InputError, match=r"a\.toml: (not TOML|cannot be read)"):
         read_toml(path, PretrainSettings)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"name": "../x"}, "name"),
+        ({"seed": 2**40}, "seed"),
+        ({"sources": [{"path": "p", "name": "n", "licence": "l", "patient_pattern": "("}]}, "regular expression"),
+        ({"sources": [{"path": "p", "name": "n", "licence": "l", "patient_pattern": "x"}]}, "group"),
+        ({"sources": [{"path": "p", "name": "n", "licence": "l", "pattern": "/*.png"}]}, "inside path"),
+        ({"sources": [{"path": "p", "name": "n", "licence": "l", "pattern": "../*"}]}, "inside path"),
+    ],
+)
+def test_pretraining_settings_that_would_fail_later_fail_now(change, words):
+    good = {"name": "m", "sources": [{"path": "p", "name": "n", "licence": "l"}]}
+    parse(good, PretrainSettings, "ok")
+    with pytest.raises(InputError, match=words):
+        parse({**good, **change}, PretrainSettings, "bad")
