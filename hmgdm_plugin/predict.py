@@ -79,6 +79,8 @@ def _slide(job: _Job, plan: Plan) -> dict[str, Any]:
     write_parts(lambda part: job.folder.stage(run.entities_geojson(name, part)), stream, frame)
     with job.events.timed("writing"):
         write_features(job.folder.stage(run.tiles_geojson(name)), squares, frame)
+    for note in answers.beyond(job.model, job.heads):
+        job.events.note(f"{name}: {note}")
     report = run.report_html(name) if len(job.options.slides) > 1 else run.REPORT
     with job.events.timed("pictures"):
         Presentation(plan, job.model, job.heads, job.shown, answers, job.folder, job.events).write(report)

@@ -80,6 +80,21 @@ class SlideAnswers:
         """Values (T, outputs) of a head."""
         return np.stack(self.values[head])
 
+    def beyond(self, model: LoadedModel, heads: Sequence[Head]) -> list[str]:
+        """A sentence for each number that left the range its head learnt from, where it was kept at the limit."""
+        from ..model.heads import GatedHead
+
+        out = []
+        for spec in heads:
+            head = model.heads[spec.name]
+            if spec.kind == "regression" and isinstance(head, GatedHead):
+                values, low, high = self.of(spec.name)[:, 0], float(head.target_low[0]), float(head.target_high[0])
+                count = int((np.isclose(values, low) | np.isclose(values, high)).sum())
+                if count:
+                    limits = f"{low:.3g} to {high:.3g} {spec.unit}".rstrip()
+                    out.append(f"{spec.title}: {count} of {len(values)} tiles lie beyond what was learnt ({limits})")
+        return out
+
 
 def chosen(card: Card, names: Sequence[str], show: str) -> tuple[list[Head], Head]:
     """Heads to run, and the one to show and explain: the asked-for, or the defaults of the card.

@@ -67,12 +67,16 @@ class GatedHead(nn.Module):
         Standardisation of the tokens.
     target_mean, target_std : (outputs,)
         Standardisation of the transformed target.
+    target_low, target_high : (outputs,)
+        Range of the targets learnt from, in their own unit; regression values are kept inside it.
     """
 
     token_mean: Tensor
     token_std: Tensor
     target_mean: Tensor
     target_std: Tensor
+    target_low: Tensor
+    target_high: Tensor
 
     def __init__(
         self,
@@ -92,6 +96,8 @@ class GatedHead(nn.Module):
         for name, size in (("token", dim), ("target", outputs)):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
             self.register_buffer(f"{name}_std", torch.ones(size))
+        self.register_buffer("target_low", torch.full((outputs,), -torch.inf))
+        self.register_buffer("target_high", torch.full((outputs,), torch.inf))
 
     def pool(self, tokens: Tensor, batch: Tensor, num_graphs: int, area: Tensor | None = None) -> Pooled:
         """Gate and pool tokens (N, d) of the graphs `batch` (N,); `area` (N,) is the gate before it has learnt."""
@@ -119,7 +125,8 @@ class GatedHead(nn.Module):
         if self.kind == "classification":
             return raw.softmax(dim=1)
         value = raw * self.target_std + self.target_mean
-        return value.expm1() if self.transform == "log" else value
+        value = value.expm1() if self.transform == "log" else value
+        return torch.minimum(torch.maximum(value, self.target_low), self.target_high)
 
 
 class ClusterHead(nn.Module):

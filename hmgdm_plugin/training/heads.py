@@ -122,6 +122,8 @@ def _start(task: Task, tokens: Tokens, target: NDArray[Any], patients: NDArray[n
         wanted = np.log1p(target) if task.transform == "log" else target
         head.target_mean.fill_(float(wanted.mean()))
         head.target_std.fill_(float(max(wanted.std(), 1e-9)))
+        head.target_low.fill_(float(target.min()))
+        head.target_high.fill_(float(target.max()))
         scaled = (wanted - float(head.target_mean[0])) / float(head.target_std[0])
         weight, bias = ridge_fit(x, scaled[:, None], patients)
     else:

@@ -198,3 +198,15 @@ def test_curves_of_a_single_vertex(graphs, model_of):
     curve = deletion_curve(model, head, graphs([1]), torch.tensor([0]), steps=3)
     assert curve.std() < 1e-6
     assert curve.isfinite().all()
+
+
+def test_values_stay_in_the_range_learnt_from():
+    head = GatedHead(4, 1, "regression", "log")
+    head.target_low.fill_(10.0)
+    head.target_high.fill_(20.0)
+    tokens, batch = torch.randn(6, 4), torch.tensor([0, 0, 1, 1, 2, 2])
+    with torch.no_grad():
+        head.linear.weight.normal_(std=100.0)
+        value = head(tokens, batch, 3).value
+    assert ((value >= 10) & (value <= 20)).all()
+    assert ((value == 10) | (value == 20)).any()
