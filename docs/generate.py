@@ -45,7 +45,9 @@ def models_page() -> str:
 def _section(card: Card) -> str:
     heads = [(f"`{head.name}`", head.title, head.kind, head.unit, "yes" if head.default else "") for head in card.head]
     scores = [
-        (s.task, s.metric, f"{s.value:.3f} ({s.low:.3f} to {s.high:.3f})", s.patients, s.tiles) for s in card.evaluation
+        (s.task, s.metric, s.embedding, f"{s.value:.4g} ({s.low:.4g} to {s.high:.4g})", s.patients, s.tiles)
+        for s in card.evaluation
+        if s.metric.startswith("R2") or s.metric == "tile accuracy"
     ]
     parts = [
         f"## {card.name} {card.version}",
@@ -53,7 +55,9 @@ def _section(card: Card) -> str:
         f"Licence: {card.licence}. Tiles of {card.graph.tile_px} px at {card.graph.mpp:g} microns per pixel. "
         f"Everything else, limits first: [its card](../model_zoo/{card.name}/card.md).",
         table(("prediction", "what", "kind", "unit", "default"), heads) if heads else "Embeddings only.",
-        table(("task", "metric", "value (95 % interval)", "patients", "tiles"), scores) if scores else "Not evaluated.",
+        table(("task", "metric", "embedding", "value (95 % interval)", "patients", "tiles"), scores)
+        if scores
+        else "Not evaluated.",
     ]
     return "\n\n".join(parts)
 
