@@ -82,8 +82,9 @@ def test_the_test_vector_agrees_and_notices_other_weights(saved_model: Path) -> 
         "embedding": LENGTH, "head density": 1, "head grade": 2, "head kinds": 3,
     }  # fmt: skip
     assert check_test_vector(model) < 1e-4
-    model.heads["grade"].linear.bias.data += 0.5 * model.heads["grade"].linear.bias.new_tensor([1.0, -1.0])
-    assert check_test_vector(model) > 0.05
+    bias = model.heads["grade"].linear.bias.data
+    bias += (100.0 if said["head grade"][0] < 0.5 else -100.0) * bias.new_tensor([1.0, -1.0])
+    assert check_test_vector(model) > 0.4
 
 
 @pytest.mark.parametrize("content", ["{", '{"embedding": [1.0]}', '{"embedding": 3}', "[]"])
