@@ -109,7 +109,7 @@ def _features(
     from .analysis.identity import Ids
 
     ids = Ids(job.model, plan.slide)
-    stride = max(len(plan.tiles) // faithful.most, 1)
+    stride = max(-(-len(plan.tiles) // faithful.most), 1)
     encoded = encode_tiles(plan.slide, plan.tiles, job.model, job.events, job.options.workers, with_outlines=True)
     for number, tile in enumerate(job.events.track("explain", encoded, len(plan.tiles))):
         with job.events.timed("explain"):

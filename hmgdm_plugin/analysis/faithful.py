@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .encode import EncodedTile
 
 STEPS = 10
-RANDOM_ORDERS = 5
+RANDOM_ORDERS = 3
 ORDERS = ("contribution", "gradient x input", "gate", "random")
 Floats = NDArray[np.float64]
 
@@ -98,7 +98,7 @@ class Faithfulness:
         Of the random orders.
     """
 
-    most = 48  # tiles that are deleted from, spread over the slide
+    most = 24  # tiles that are deleted from, spread over the slide
 
     def __init__(self, model: LoadedModel, shown: Head, seed: int) -> None:
         self._model, self._shown = model, shown

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..zoo.load import LoadedModel
 
 ENTITIES_PER_TILE = 61
-SECONDS_TO_START, SECONDS_PER_TILE = 5.0, 0.06
+SECONDS_TO_START, SECONDS_PER_TILE = 6.0, 0.08
 
 
 @dataclass(frozen=True, slots=True)

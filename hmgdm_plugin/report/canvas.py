@@ -203,7 +203,7 @@ def trace(axes: Axes, shape: shapely.Geometry) -> None:
 def png(figure: Figure) -> bytes:
     """The sheet as PNG that does not say when and with what it was made."""
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
+    figure.savefig(stream, format="png", pil_kwargs={"compress_level": 1}, metadata={"Software": None})
     return stream.getvalue()
 
 
