@@ -41,6 +41,7 @@ Overlap = Annotated[Number, Option(metavar="X", help="Overlap of neighbouring ti
 Tissue = Annotated[Number, Option(metavar="X", help="Least tissue in a tile, 0 to 1 of its area; 0.25 by default")]
 Heads = Annotated[list[str] | None, Option(metavar="NAME", help="Prediction to compute; repeat for several")]
 Show = Annotated[Text, Option(metavar="NAME", help="Prediction drawn on the overlay; else the first")]
+Explain = Annotated[Flag, Option("--explain", help="Also explain the prediction shown, as hmgdm explain does")]
 Head = Annotated[Text, Option(metavar="NAME", help="Prediction to explain; else the first")]
 Output = Annotated[Text, Option(metavar="CLASS", help="Class to explain; else the predicted one")]
 Without = Annotated[list[str] | None, Option(metavar="ID", help="Entity to leave out, then score again; repeatable")]

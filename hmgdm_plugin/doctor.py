@@ -121,9 +121,9 @@ def _device() -> Iterator[Check]:
 
 def _cache() -> Iterator[Check]:
     """Where numba keeps compiled functions; without any such place they cannot even start."""
-    package = Path(__file__).parent / "graph"
-    named = os.environ.get("NUMBA_CACHE_DIR")
-    places = [Path(named)] if named else [package, Path.home() / ".cache"]
+    from .graph.compiled import cache_places
+
+    places = cache_places()
     for place in places:
         if os.access(_nearest(place), os.W_OK):
             yield Check("cache", f"compiled functions go to {place}")

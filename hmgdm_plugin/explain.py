@@ -6,7 +6,6 @@ x input per contact too. A deletion and an insertion curve compare each order wi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,9 +16,8 @@ from .schema.events import Events
 from .schema.options import ExplainOptions
 
 if TYPE_CHECKING:
-    from .analysis.explanation import Explanation
-    from .analysis.faithful import Faithfulness
     from .analysis.plan import Plan
+    from .analysis.why import Why
     from .qupath.geojson import Feature
     from .zoo.card import Head
     from .zoo.load import LoadedModel
@@ -82,44 +80,29 @@ class _Job:
 
 def _slide(job: _Job, plan: Plan) -> dict[str, Any]:
     """Explain one slide and stage its files."""
-    from .analysis.explanation import Explanation
-    from .analysis.faithful import Faithfulness
+    from .analysis.why import Why
     from .qupath.geojson import write_parts
 
     name, folder = plan.slide.name, job.folder
-    faithful = Faithfulness(job.model, job.shown, job.options.seed)
-    explanation = Explanation(plan, job.model, job.shown, folder, job.events)
-    rescored: list[dict[str, Any]] = []
-    stream = _features(job, plan, faithful, explanation, rescored)
-    write_parts(lambda part: folder.stage(run.explained_geojson(name, part)), stream, plan.slide.frame)
-    with job.events.timed("pictures"):
-        explanation.write(run.explain_html(name, len(job.options.slides) > 1), faithful, rescored)
-    facts = {"head": job.shown.name, **faithful.numbers(), "without": rescored}
-    path = folder.stage(run.curves_json(name))
-    path.write_text(json.dumps({**facts, "curves": faithful.curves()}, indent=1) + "\n", "utf-8")
-    return facts
+    why = Why(plan, job.model, job.shown, job.output, folder, job.events, job.options.seed)
+    write_parts(lambda part: folder.stage(run.explained_geojson(name, part)), _features(job, why), plan.slide.frame)
+    return why.write(several=len(job.options.slides) > 1)
 
 
-def _features(
-    job: _Job, plan: Plan, faithful: Faithfulness, explanation: Explanation, rescored: list[dict[str, Any]]
-) -> Iterator[Feature]:
+def _features(job: _Job, why: Why) -> Iterator[Feature]:
     """Explain tile by tile; hand on entities and strong contacts to be written."""
     from .analysis.encode import encode_tiles
-    from .analysis.faithful import explained, score_without
+    from .analysis.faithful import score_without
     from .analysis.identity import Ids
 
+    plan = why.plan
     ids = Ids(job.model, plan.slide)
-    stride = max(-(-len(plan.tiles) // faithful.most), 1)
     encoded = encode_tiles(plan.slide, plan.tiles, job.model, job.events, job.options.workers, with_outlines=True)
-    for number, tile in enumerate(job.events.track("explain", encoded, len(plan.tiles))):
-        with job.events.timed("explain"):
-            said = explained(tile, job.model, job.shown, job.output)
-            if number % stride == 0:
-                faithful.add(tile, said)
+    for tile in job.events.track("explain", encoded, len(plan.tiles)):
+        said = why.add(tile)
         entity_ids = ids.entities(tile)
         gone = [k for k, id in enumerate(entity_ids) if str(id) in job.without]
         if gone:
             job.without.difference_update(str(entity_ids[k]) for k in gone)
-            rescored.append(score_without(tile, job.model, job.shown, said, gone))
-        explanation.add(tile, said)
-        yield from explanation.features(tile, said, ids, entity_ids)
+            why.rescored.append(score_without(tile, job.model, job.shown, said, gone))
+        yield from why.features(tile, said, ids, entity_ids)

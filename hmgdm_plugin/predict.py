@@ -16,6 +16,7 @@ from .schema.options import PredictOptions
 if TYPE_CHECKING:
     from .analysis.answers import SlideAnswers
     from .analysis.plan import Plan
+    from .analysis.why import Why
     from .qupath.geojson import Feature
     from .zoo.card import Head
     from .zoo.load import LoadedModel
@@ -33,6 +34,8 @@ def predict(options: PredictOptions, events: Events, verb: str = "predict") -> M
     from .analysis.plan import estimate, loaded, opened, planned, record
 
     folder = run.RunFolder(options.results_dir, overwrite=options.overwrite)
+    if options.explain:
+        run.RunFolder(options.results_dir, run.EXPLAIN_RECORD, options.overwrite)  # refuses what explain left there
     with opened(options) as slides:
         model = loaded(options, events)
         heads, shown = chosen(model.card, options.heads, options.show)
@@ -48,10 +51,10 @@ def predict(options: PredictOptions, events: Events, verb: str = "predict") -> M
     first = plans[0].slide.name
     report = run.REPORT if len(plans) == 1 else run.report_html(first)
     names = (report, run.overlay_png(first, shown.name), run.tiles_geojson(first), run.features_h5(first), run.SUMMARY)
-    return {"report": done[names[0]], "overlay": done[names[1]], "geojson": done[names[2]].parent} | {
-        "features": done[names[3]],
-        "summary": done[names[4]],
-    }
+    keys = ("report", "overlay", "geojson", "features", "summary")
+    out = {key: done[path].parent if key == "geojson" else done[path] for key, path in zip(keys, names, strict=True)}
+    page = run.explain_html(first, len(plans) > 1)
+    return {**out, "explanation": done[page]} if options.explain else out
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,24 +73,32 @@ def _slide(job: _Job, plan: Plan) -> dict[str, Any]:
     """Analyse one slide and stage its files; returns its row of the summary."""
     from .analysis.answers import SlideAnswers
     from .analysis.present import Presentation
+    from .analysis.why import Why
     from .qupath.geojson import write_features, write_parts
 
-    answers = SlideAnswers()
+    answers, options = SlideAnswers(), job.options
     squares: list[Feature] = []
-    stream = _entities(job, plan, answers, squares)
+    output = -1 if job.shown.kind == "classification" else 0
+    why = Why(plan, job.model, job.shown, output, job.folder, job.events, options.seed) if options.explain else None
+    stream = _entities(job, plan, answers, squares, why)
     name, frame = plan.slide.name, plan.slide.frame
     write_parts(lambda part: job.folder.stage(run.entities_geojson(name, part)), stream, frame)
     with job.events.timed("writing"):
         write_features(job.folder.stage(run.tiles_geojson(name)), squares, frame)
     for note in answers.beyond(job.model, job.heads):
         job.events.note(f"{name}: {note}")
-    report = run.report_html(name) if len(job.options.slides) > 1 else run.REPORT
+    several = len(options.slides) > 1
+    report = run.report_html(name) if several else run.REPORT
     with job.events.timed("pictures"):
         Presentation(plan, job.model, job.heads, job.shown, answers, job.folder, job.events).write(report)
+    if why is not None:
+        why.write(several)
     return _row(plan, job.heads, answers)
 
 
-def _entities(job: _Job, plan: Plan, answers: SlideAnswers, squares: list[Feature]) -> Iterator[Feature]:
+def _entities(
+    job: _Job, plan: Plan, answers: SlideAnswers, squares: list[Feature], why: Why | None
+) -> Iterator[Feature]:
     """Encode the tiles one by one, gather answers and embeddings, and hand on the entities to be written."""
     from .analysis.answers import answer
     from .analysis.encode import encode_tiles
@@ -103,7 +114,10 @@ def _entities(job: _Job, plan: Plan, answers: SlideAnswers, squares: list[Featur
             add_features(file, tile, tile_id, entity_ids)
             answers.add(tile, said)
             squares.append(tile_feature(tile, said, job.heads, tile_id))
-            yield from entity_features(tile, said, job.shown, entity_ids)
+            if why is None:
+                yield from entity_features(tile, said.contribution, job.shown, entity_ids)
+            else:
+                yield from why.features(tile, why.add(tile), ids, entity_ids)
 
 
 def _row(plan: Plan, heads: Sequence[Head], answers: SlideAnswers) -> dict[str, Any]:

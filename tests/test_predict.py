@@ -143,6 +143,21 @@ def test_explain_ids_are_those_of_predict_and_can_be_left_out(field: Path, tmp_p
     assert not (tmp_path / "x").exists()
 
 
+def test_explained_in_one_pass_says_what_explain_says(field: Path, tmp_path: Path) -> None:
+    once, alone = tmp_path / "once", tmp_path / "alone"
+    predict(PredictOptions(slides=(field,), mpp=0.5, results_dir=once, explain=True), Events())
+    explain(ExplainOptions(slides=(field,), mpp=0.5, results_dir=alone), Events())
+    assert (once / "explain.html").is_file()
+    name = run.safe_name(field.stem)
+    curves = [(each / run.curves_json(name)).read_text("utf-8") for each in (once, alone)]
+    assert curves[0] == curves[1]
+    entities = _read(once / run.entities_geojson(name))
+    explained = _read(alone / run.explained_geojson(name))
+    assert entities == explained
+    with pytest.raises(InputError, match="another run"):
+        predict(PredictOptions(slides=(field,), mpp=0.5, results_dir=alone, explain=True), Events())
+
+
 def test_results_follow_the_crop_that_qupath_shows(bounds_slide: Path, tmp_path: Path) -> None:
     """The same pixels as a slide with bounds and as a cropped image: the same objects in QuPath's pixels."""
     from hmgdm_plugin.slide.reader import open_slide

@@ -40,12 +40,6 @@ class TileAnswer:
     components: Floats
     contribution: Floats
 
-    @property
-    def importance(self) -> Floats:
-        """Share (N,) of the largest absolute contribution in the tile, 0..1."""
-        size = np.abs(self.contribution)
-        return size / max(float(size.max(initial=0.0)), 1e-12)
-
 
 @dataclass(frozen=True, slots=True)
 class TopEntity:

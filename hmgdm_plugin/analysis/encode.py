@@ -84,10 +84,13 @@ def encode_tiles(
     ------
     EncodedTile
     """
+    from ..graph.compiled import wait
+
     threads = workers or os.cpu_count() or 1
     waiting: deque[Future[tuple[Any, ...]]] = deque()
     todo = iter(tiles)
     pool = ThreadPoolExecutor(threads)
+    wait()
     try:
         ready: list[tuple[Any, ...]] = []
         while True:

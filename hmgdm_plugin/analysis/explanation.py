@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from ..schema import run
 from .answers import TOP_ENTITIES, TopEntity
 from .crops import crop_of
 from .faithful import ORDERS
-from .objects import KINDS
+from .objects import entity_features
 from .short import facts_of, in_short
 
 if TYPE_CHECKING:
@@ -64,16 +64,10 @@ class Explanation:
     def features(self, tile: EncodedTile, said: Explained, ids: Ids, entity_ids: Sequence[UUID]) -> Iterator[Feature]:
         """Entities with every measure, and the strongest contacts as lines between centroids."""
         assert tile.outlines is not None
-        size = np.abs(said.contribution)
-        largest = max(float(size.max(initial=0.0)), 1e-12)
-        for k, (id, kind) in enumerate(zip(entity_ids, tile.graph.kind.tolist(), strict=True)):
-            numbers = {
-                "HMGDM: importance": float(size[k] / largest),
-                f"HMGDM: contribution to {self.shown.title}": float(said.contribution[k]),
-                "HMGDM: gradient x input": float(said.gradient[k]),
-                "HMGDM: gate": float(said.gate[k]),
-            }
-            yield Feature(id, tile.outlines[k], "tile" if kind == 0 else "detection", KINDS[kind], None, None, numbers)
+        entities = entity_features(tile, said.contribution, self.shown, entity_ids)
+        for entity, gradient, gate in zip(entities, said.gradient, said.gate, strict=True):
+            more = {"HMGDM: gradient x input": float(gradient), "HMGDM: gate": float(gate)}
+            yield replace(entity, measurements={**entity.measurements, **more})
         ends = tile.graph.pos.numpy()[tile.graph.edge_index.numpy()]
         strong = np.argsort(-np.abs(said.contacts), kind="stable")[: int(np.ceil(STRONG_CONTACTS * len(said.contacts)))]
         for k in strong.tolist():

@@ -15,7 +15,7 @@ from ..qupath.overlay import palette
 if TYPE_CHECKING:
     from ..schema.space import Tile
     from ..zoo.card import Head
-    from .answers import TileAnswer
+    from .answers import Floats, TileAnswer
     from .encode import EncodedTile
 
 KINDS = ("superpixel", "nucleus")
@@ -70,14 +70,15 @@ def tile_feature(tile: EncodedTile, answer: TileAnswer, heads: Sequence[Head], i
     return Feature(id, square(tile.tile), "tile", where, name, rgb, measurements(heads, answer))
 
 
-def entity_features(tile: EncodedTile, answer: TileAnswer, shown: Head, ids: Sequence[UUID]) -> list[Feature]:
-    """The entities of a tile with their importance for the head shown."""
+def entity_features(tile: EncodedTile, contribution: Floats, shown: Head, ids: Sequence[UUID]) -> list[Feature]:
+    """The entities of a tile with what they added (N,) to the head shown, and its share of the largest."""
     assert tile.outlines is not None
     label = f"HMGDM: contribution to {shown.title}"
     kinds = tile.graph.kind.tolist()
+    size = np.abs(contribution) / max(float(np.abs(contribution).max(initial=0.0)), 1e-12)
     scale_um = tile.tile.mpp / tile.tile.scale
     areas = shapely.area(tile.outlines) * scale_um**2
-    rows = zip(ids, tile.outlines, kinds, answer.importance, answer.contribution, areas, strict=True)
+    rows = zip(ids, tile.outlines, kinds, size, contribution, areas, strict=True)
     return [
         Feature(
             id,

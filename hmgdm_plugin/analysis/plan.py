@@ -44,11 +44,13 @@ def opened(options: EmbedOptions) -> Iterator[list[Slide]]:
     InputError
         A slide is missing, corrupt or without pixel size, or two share a name.
     """
+    from ..graph.compiled import compiling
     from ..slide.reader import open_slide
 
     if not options.slides:
         raise InputError("no slide given", "name one or more slides or images")
     with ExitStack() as stack:
+        stack.enter_context(compiling())
         slides = [stack.enter_context(open_slide(path, options.mpp)) for path in options.slides]
         names = [slide.name for slide in slides]
         for name in names:

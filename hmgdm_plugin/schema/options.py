@@ -39,6 +39,7 @@ class PredictOptions(EmbedOptions):
 
     heads: tuple[str, ...] = ()  # empty: the heads that the model's card marks as default
     show: str = ""  # head drawn on the overlay; empty: the first
+    explain: bool = False  # also what `hmgdm explain` does, for the head shown, in the same pass
 
 
 class ExplainOptions(EmbedOptions):

@@ -1,0 +1,96 @@
+"""Compile the graph kernels beside everything else that a first run has to do.
+
+numba compiles one function at a time in a process, which takes ten seconds the first time and blocks it. Two
+processes with half of the kernels each fill numba's cache on disk while the caller still imports torch and loads its
+model; afterwards every process finds the kernels there.
+
+    python -m hmgdm_plugin.graph.compiled HALF
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+HALVES = {"pixels": "texture", "entities": "outlines"}  # and the module whose kernels each half compiles last
+_running: list[subprocess.Popen[bytes]] = []
+
+
+def cache_places() -> list[Path]:
+    """Folders where numba may keep compiled functions, the first that can be written wins."""
+    named = os.environ.get("NUMBA_CACHE_DIR")
+    return [Path(named)] if named else [Path(__file__).parent / "__pycache__", Path.home() / ".cache" / "numba"]
+
+
+def missing() -> list[str]:
+    """Halves whose kernels no cache holds, or only from an older source."""
+    return [half for half, module in HALVES.items() if not _fresh(module)]
+
+
+def _fresh(module: str) -> bool:
+    changed = Path(__file__).with_name(f"{module}.py").stat().st_mtime
+    found = (path for place in cache_places() for path in place.glob(f"**/{module}.*.nbi"))
+    return any(path.stat().st_mtime >= changed for path in found)
+
+
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Start to compile what is missing; whoever builds graphs inside calls `wait` first. Nothing outlives the block."""
+    for half in missing():
+        code, nothing = [sys.executable, "-m", __name__, half], subprocess.DEVNULL
+        _running.append(subprocess.Popen(code, stdin=nothing, stdout=nothing, stderr=nothing))
+    try:
+        yield
+    finally:
+        for process in _running:
+            process.kill()
+            process.wait()
+        _running.clear()
+
+
+def wait() -> None:
+    """Return when the started processes are done; a failed one costs time only, the caller compiles by itself."""
+    for process in _running:
+        process.wait()
+
+
+def _pixels() -> None:
+    import numpy as np
+
+    from .colour import blur, planes_of
+    from .descriptors import planes_for
+    from .superpixels import slic
+
+    rgb = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    planes = planes_of(rgb)
+    slic(blur(planes[:3], 1.0), 16, 20.0, 2)
+    planes_for(rgb, planes)
+
+
+def _entities() -> None:
+    import numpy as np
+
+    from ..schema.space import Tile
+    from .adjacency import bands, edge_list, regions
+    from .descriptors import describe
+    from .merging import merge
+    from .outlines import outlines
+    from .windows import cut_windows
+
+    rgb = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    labels = np.arange(64 * 64, dtype=np.int32).reshape(64, 64) // 1024
+    merge(rgb, labels, 4, 0.04, 150)
+    edges = edge_list(labels, 4)
+    smooth, coded = np.zeros((10, 64, 64), np.float32), np.zeros((6, 64, 64), np.uint8)
+    for members in (regions(labels, 4), bands(labels, edges, 4, 5)):
+        cut_windows(rgb, members, 48, 32, (0, 0, 0))
+        describe(smooth, coded, members)
+    outlines(labels, 4, Tile(0.0, 0.0, 64.0, 64, 0.5))
+
+
+if __name__ == "__main__":
+    {"pixels": _pixels, "entities": _entities}[sys.argv[1]]()

@@ -1,0 +1,60 @@
+"""Two processes compile all kernels, and a third finds them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hmgdm_plugin.graph import compiled
+
+BUILD = """
+import numpy as np
+from hmgdm_plugin.graph.build import build
+from hmgdm_plugin.graph.outlines import outlines
+from hmgdm_plugin.schema.settings import GraphSettings
+from hmgdm_plugin.schema.space import Tile
+tile = Tile(0.0, 0.0, 128.0, 128, 0.5)
+rgb = np.random.default_rng(1).integers(0, 256, (128, 128, 3), np.uint8)
+graph, labels = build(rgb, tile, "slide", GraphSettings())
+outlines(labels, int(graph.num_nodes), tile)
+"""
+
+
+def test_a_build_finds_every_kernel_that_the_two_halves_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    assert compiled.missing() == list(compiled.HALVES)
+    with compiled.compiling():
+        processes = list(compiled._running)
+        compiled.wait()
+    assert [process.returncode for process in processes] == [0, 0]
+    assert compiled.missing() == []
+    kernels = set(tmp_path.glob("**/*.nbc"))
+    assert len(kernels) >= 10
+    subprocess.run([sys.executable, "-c", BUILD], env=os.environ, check=True)
+    assert set(tmp_path.glob("**/*.nbc")) == kernels
+    with compiled.compiling():
+        assert compiled._running == []
+
+
+def test_nothing_is_left_running_when_the_block_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    with compiled.compiling():
+        processes = list(compiled._running)
+    assert len(processes) == 2
+    assert all(process.returncode is not None for process in processes)
+    assert compiled._running == []
+
+
+def test_an_older_cache_counts_as_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    for module in compiled.HALVES.values():
+        (tmp_path / f"{module}.kernel-1.py311.nbi").touch()
+    assert compiled.missing() == []
+    os.utime(tmp_path / "outlines.kernel-1.py311.nbi", (0, 0))
+    assert compiled.missing() == ["entities"]
