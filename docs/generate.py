@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from hmgdm_plugin.cli import app
-from hmgdm_plugin.zoo.card import Card, read_card
+from hmgdm_plugin.zoo.card import Card, NucleiCard, read_any_card
 from hmgdm_plugin.zoo.page import table
 
 HERE = Path(__file__).resolve().parent
@@ -37,8 +37,10 @@ def _helps(command: Any, path: str) -> Iterator[tuple[str, str]]:
 
 def models_page() -> str:
     """``docs/models.md``: what ships, what it predicts, and how well, from the cards."""
-    cards = [read_card(path.parent) for path in sorted(ZOO.glob("*/card.toml"))]
-    sections = [_section(card) for card in cards] or ["None ships yet."]
+    cards = [read_any_card(path.parent) for path in sorted(ZOO.glob("*/card.toml"))]
+    sections = [_nuclei(card) if isinstance(card, NucleiCard) else _section(card) for card in cards] or [
+        "None ships yet."
+    ]
     return "\n\n".join(["# Models", NOTE, *sections]) + "\n"
 
 
@@ -56,6 +58,25 @@ def _section(card: Card) -> str:
         f"Everything else, limits first: [its card](../model_zoo/{card.name}/card.md).",
         table(("prediction", "what", "kind", "unit", "default"), heads) if heads else "Embeddings only.",
         table(("task", "metric", "embedding", "value (95 % interval)", "patients", "tiles"), scores)
+        if scores
+        else "Not evaluated.",
+    ]
+    return "\n\n".join(parts)
+
+
+def _nuclei(card: NucleiCard) -> str:
+    """A nucleus detector: what it is for, and how well it finds nuclei."""
+    scores = [
+        (s.group, s.metric, f"{s.value:.3f} ({s.low:.3f} to {s.high:.3f})", s.patients, s.images, s.nuclei)
+        for s in card.evaluation
+        if s.group == "all"
+    ]
+    parts = [
+        f"## {card.name} {card.version}",
+        f"{card.title}. {card.description}",
+        f"Licence: {card.licence}. Works at {card.detector.mpp:g} microns per pixel. "
+        f"Everything else, limits first: [its card](../model_zoo/{card.name}/card.md).",
+        table(("on", "metric", "value (95 % interval)", "patients", "images", "nuclei"), scores)
         if scores
         else "Not evaluated.",
     ]

@@ -12,13 +12,13 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
 PACKAGE = REPO / "hmgdm_plugin"
-NOUNS = {"slide", "graph", "model", "training", "qupath", "report", "survival"}
+NOUNS = {"slide", "graph", "model", "nuclei", "training", "qupath", "report", "survival"}
 FACES = {"cli", "arguments", "gui"}
 MAY_IMPORT = {
     **{noun: {"schema"} for noun in NOUNS},
     "schema": set(),
     "training": {"schema", "model"},
-    "zoo": {"schema", "graph", "model"},
+    "zoo": {"schema", "graph", "model", "nuclei"},
     "analysis": {"schema", "zoo"} | NOUNS,
     "arguments": set(),
     "cli": {"schema", "arguments"},
@@ -29,7 +29,7 @@ DOORS = {
     "openslide": {"slide"},
     "matplotlib": {"report"},
     "mpl_toolkits": {"report"},
-    "stardist": {"graph/nuclei.py", "demo.py"},
+    "stardist": {"nuclei", "demo.py"},
     "paquo": {"qupath/project.py"},
     "jpype": {"qupath/project.py"},
     "PyQt5": {"gui"},

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tomli_w
 from pydantic import Field, model_validator
 
+from ..schema.errors import InputError
+from ..schema.nuclei import DetectorSettings
 from ..schema.settings import (
     AutoencoderSettings,
     DiffusionSettings,
@@ -92,8 +95,22 @@ class Score(Settings):
     note: str = ""
 
 
-class Card(Settings):
-    """All that a reader, and the code that loads the model, must know about it."""
+class NucleiScore(Settings):
+    """One measured result of a nucleus detector on `group`, with its interval (`low` to `high`, 95 %)."""
+
+    group: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    patients: Count
+    images: Count
+    nuclei: Count
+    note: str = ""
+
+
+class About(Settings):
+    """What every card says, whatever its model does."""
 
     name: Name
     version: str
@@ -103,12 +120,18 @@ class Card(Settings):
     licence: str
     intended_use: str
     limits: tuple[str, ...]
+    data: tuple[Data, ...] = ()
+    training: Training = Training()
+
+
+class Card(About):
+    """All that a reader, and the code that loads the model, must know about an encoder and its heads."""
+
+    kind: Literal["encoder"] = "encoder"
     descriptors: Annotated[int, Field(ge=1, le=4096)]
     graph: GraphSettings = GraphSettings()
     autoencoder: AutoencoderSettings = AutoencoderSettings()
     diffusion: DiffusionSettings = DiffusionSettings()
-    data: tuple[Data, ...] = ()
-    training: Training = Training()
     head: tuple[Head, ...] = ()
     evaluation: tuple[Score, ...] = ()
 
@@ -120,17 +143,53 @@ class Card(Settings):
         return self
 
 
+class NucleiCard(About):
+    """All that a reader, and the code that loads the model, must know about a nucleus detector."""
+
+    kind: Literal["nuclei"] = "nuclei"
+    detector: DetectorSettings
+    evaluation: tuple[NucleiScore, ...] = ()
+
+
 def read_card(folder: Path) -> Card:
-    """Card of the model in `folder`.
+    """Card of the encoder in `folder`.
 
     Raises
     ------
     InputError
-        ``card.toml`` is missing, is not TOML, or does not fit `Card`.
+        ``card.toml`` is missing, is not TOML, does not fit `Card`, or is that of a nucleus detector.
     """
+    if kind_of(folder) == "nuclei":
+        raise InputError(f"{folder}: is a nucleus detector, not an encoder", "give a model such as hmgdm-small")
     return read_toml(folder / CARD, Card)
 
 
-def as_toml(card: Card) -> str:
+def read_nuclei_card(folder: Path) -> NucleiCard:
+    """Card of the nucleus detector in `folder`.
+
+    Raises
+    ------
+    InputError
+        ``card.toml`` is missing, is not TOML, does not fit `NucleiCard`, or is that of an encoder.
+    """
+    if (folder / CARD).is_file() and kind_of(folder) != "nuclei":
+        raise InputError(f"{folder}: is not a nucleus detector", "give a model such as nuclei-stardist-he")
+    return read_toml(folder / CARD, NucleiCard)
+
+
+def read_any_card(folder: Path) -> Card | NucleiCard:
+    """Card of the model in `folder`, whatever it does; raises as `read_card`."""
+    return read_nuclei_card(folder) if kind_of(folder) == "nuclei" else read_card(folder)
+
+
+def kind_of(folder: Path) -> str:
+    """What the model in `folder` says it is; "encoder" where it does not say, or its card cannot be read."""
+    try:
+        return str(tomllib.loads((folder / CARD).read_text("utf-8")).get("kind", "encoder"))
+    except (OSError, ValueError):
+        return "encoder"
+
+
+def as_toml(card: Card | NucleiCard) -> str:
     """`card` as the text of ``card.toml``."""
     return tomli_w.dumps(card.model_dump(mode="json"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,14 +40,37 @@ class LoadedModel:
 
 
 def installed() -> dict[str, Path]:
-    """Models by name: folders of ``HMGDM_MODELS``, then of the package, then beside it; the first of a name wins."""
+    """Models by name; the first of a name wins.
+
+    Looked for in the folders of ``HMGDM_MODELS``, the user's own, the package's, and the one beside the package.
+    """
     package = Path(__file__).resolve().parent.parent
-    named = [Path(place) for place in os.environ.get(PLACES, "").split(os.pathsep) if place]
     found: dict[str, Path] = {}
-    for place in (*named, package / "model_zoo", package.parent / "model_zoo"):
+    for place in (*_named(), _own(), package / "model_zoo", package.parent / "model_zoo"):
         for card in sorted(place.glob(f"*/{CARD}")):
             found.setdefault(card.parent.name, card.parent)
     return found
+
+
+def own_models() -> Path:
+    """Where models that a user adds go: the first folder of ``HMGDM_MODELS``, else the user's data folder."""
+    return next(iter(_named()), _own())
+
+
+def _named() -> list[Path]:
+    return [Path(place) for place in os.environ.get(PLACES, "").split(os.pathsep) if place]
+
+
+def _own() -> Path:
+    """The user's folder of models, where each system keeps the data of programs; it need not exist."""
+    home = Path.home()
+    if sys.platform == "win32":
+        data = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        data = home / "Library" / "Application Support"
+    else:
+        data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    return data / "hmgdm" / "models"
 
 
 def find(name_or_folder: str | Path) -> Path:

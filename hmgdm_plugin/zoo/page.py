@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from .card import CARD, Card, Data, Head, Score
+from .card import CARD, About, Card, Data, Head, NucleiCard, NucleiScore, Score
 
 PAGE = "card.md"
 
 
-def page(card: Card) -> str:
+def page(card: Card | NucleiCard) -> str:
     """`card` as the Markdown page ``card.md``."""
-    graph, learnt = card.graph, card.training
+    own = _nuclei_parts(card) if isinstance(card, NucleiCard) else _encoder_parts(card)
     parts = [
         f"# {card.title}",
         f"`{card.name}` {card.version}, {card.created}. Licence: {card.licence}.",
@@ -19,15 +19,55 @@ def page(card: Card) -> str:
         "**For research use only. Not a medical device; not for diagnosis.**",
         f"## Intended use\n\n{card.intended_use}",
         "## Limits\n\n" + "\n".join(f"- {limit}" for limit in card.limits),
-        "## Predictions\n\n" + _heads(card.head),
-        "## Evaluation\n\n" + _evaluation(card.evaluation),
+        *own[:-1],
         "## Learnt from\n\n" + _data(card.data),
-        f"## Recipe\n\nTiles of {graph.tile_px} px at {graph.mpp:g} microns per pixel, cut into about {graph.segments} "
-        f"superpixels; {card.descriptors} descriptors per entity; encoder of {card.diffusion.layers} layers, "
-        f"{card.diffusion.hidden} wide. Trained for {learnt.epochs} epochs ({learnt.steps} steps, "
-        f"{learnt.minutes:.0f} minutes) on {learnt.device or 'an unnamed device'}. All settings: `{CARD}`.",
+        own[-1],
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _encoder_parts(card: Card) -> list[str]:
+    """Predictions, evaluation and recipe of an encoder."""
+    graph = card.graph
+    return [
+        "## Predictions\n\n" + _heads(card.head),
+        "## Evaluation\n\n" + _evaluation(card.evaluation),
+        f"## Recipe\n\nTiles of {graph.tile_px} px at {graph.mpp:g} microns per pixel, cut into about {graph.segments} "
+        f"superpixels; {card.descriptors} descriptors per entity; encoder of {card.diffusion.layers} layers, "
+        f"{card.diffusion.hidden} wide. {_trained(card)} All settings: `{CARD}`.",
+    ]
+
+
+def _nuclei_parts(card: NucleiCard) -> list[str]:
+    """Evaluation and recipe of a nucleus detector."""
+    detector, network = card.detector, card.detector.network
+    return [
+        "## Evaluation\n\n" + _found(card.evaluation),
+        f"## Recipe\n\nStarDist at {detector.mpp:g} microns per pixel: U-Net of depth {network.unet_n_depth}, "
+        f"{network.unet_n_filter_base} filters wide at first, {network.n_rays} rays on a grid of {network.grid[0]} x "
+        f"{network.grid[1]} pixels; a nucleus is what is likelier than {detector.prob_threshold:g} and overlaps no "
+        f"likelier one by {detector.nms_threshold:g} of the smaller. {_trained(card)} All settings: `{CARD}`.",
+    ]
+
+
+def _trained(card: About) -> str:
+    learnt = card.training
+    if not learnt.steps:
+        return "How it was trained is not known here."
+    return (
+        f"Trained for {learnt.epochs} epochs ({learnt.steps} steps, {learnt.minutes:.0f} minutes) on "
+        f"{learnt.device or 'an unnamed device'}."
+    )
+
+
+def _found(scores: Sequence[NucleiScore]) -> str:
+    if not scores:
+        return "Not evaluated."
+    rows = [
+        (s.group, s.metric, f"{s.value:.3f}", f"{s.low:.3f} to {s.high:.3f}", s.patients, s.images, s.nuclei, s.note)
+        for s in scores
+    ]
+    return table(("on", "metric", "value", "95 % interval", "patients", "images", "nuclei", "note"), rows)
 
 
 def _heads(heads: Sequence[Head]) -> str:

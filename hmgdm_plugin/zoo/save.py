@@ -16,7 +16,7 @@ from .card import CARD, Card, as_toml
 from .digest import SUMS, sums_of
 from .load import WEIGHTS, LoadedModel
 from .page import PAGE, page
-from .vector import write_test_vector
+from .vector import answer, write_test_vector
 
 if TYPE_CHECKING:
     from torch import nn
@@ -54,7 +54,7 @@ def save_model(
         raise InputError(
             f"{folder}: the card lists heads {sorted(named)}, given are {sorted(heads)}", "make them agree"
         )
-    with writing(folder), _replacing(folder) as stage:
+    with writing(folder), replacing(folder) as stage:
         _write(stage, card, features, encoder, heads)
     return folder
 
@@ -76,12 +76,13 @@ def _write(
     write_tensors(stage / WEIGHTS, tensors)
     (stage / CARD).write_text(as_toml(card), "utf-8")
     (stage / PAGE).write_text(page(card), "utf-8")
-    write_test_vector(LoadedModel(card, stage, "", features, encoder, dict(heads), torch.device("cpu")), stage)
+    model = LoadedModel(card, stage, "", features, encoder, dict(heads), torch.device("cpu"))
+    write_test_vector(stage, answer(model))
     (stage / SUMS).write_text(sums_of(stage), "utf-8")
 
 
 @contextmanager
-def _replacing(folder: Path) -> Iterator[Path]:
+def replacing(folder: Path) -> Iterator[Path]:
     """An empty folder that takes the place of `folder` if all goes well, and vanishes if not."""
     if folder.exists() and not (folder / CARD).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: is there and is not a model", "give a new or empty folder")

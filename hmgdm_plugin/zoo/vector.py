@@ -6,6 +6,7 @@ The tile is integer arithmetic: no file, no random numbers, the same bytes every
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,8 +83,13 @@ def check_test_vector(model: LoadedModel) -> float:
     InputError
         The stored vector cannot be read, or is not of this model.
     """
-    path = model.folder / VECTOR
-    expected, found = _read(path), answer(model)
+    return deviation(model.folder, answer(model))
+
+
+def deviation(folder: Path, found: Mapping[str, Sequence[float]]) -> float:
+    """Largest deviation of `found` from the test vector in `folder`; raises as `check_test_vector`."""
+    path = folder / VECTOR
+    expected = _read(path)
     if {name: len(values) for name, values in found.items()} != {
         name: len(values) for name, values in expected.items()
     }:
@@ -100,14 +106,13 @@ def _read(path: Path) -> dict[str, list[float]]:
         raise InputError(f"{path}: cannot be read as lists of numbers", AGAIN) from error
 
 
-def _deviation(found: list[float], expected: list[float]) -> float:
+def _deviation(found: Sequence[float], expected: Sequence[float]) -> float:
     """Largest difference in units of ``max(1, |expected|)``; not-a-number counts as infinite."""
     a, b = np.asarray(found, np.float64), np.asarray(expected, np.float64)
     worst = float(np.max(np.abs(a - b) / np.maximum(1.0, np.abs(b)), initial=0.0))
     return worst if np.isfinite(worst) else float("inf")
 
 
-def write_test_vector(model: LoadedModel, folder: Path) -> None:
-    """Keep what `model` says now, in `folder`."""
-    said = answer(model)
+def write_test_vector(folder: Path, said: Mapping[str, Sequence[float]]) -> None:
+    """Keep in `folder` what its model said."""
     (folder / VECTOR).write_text(json.dumps(said, indent=1) + "\n", "utf-8")
