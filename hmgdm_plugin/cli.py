@@ -6,14 +6,12 @@ Nothing heavy is imported here; each verb brings what it needs when it is called
 
 from __future__ import annotations
 
-import errno
 import importlib
 import io
-import json
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,12 +20,11 @@ from typer import Context
 
 from . import __version__
 from . import arguments as ask
-from .schema.errors import Cancelled, HmgdmError, InputError
-from .schema.events import Events, ended_by_signal
-from .schema.run import writing
+from .calls import guarded as _guarded
+from .calls import verb as _verb
+from .schema.errors import InputError
+from .schema.events import Events
 
-DISK = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
-NAMES = {errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
 SETUP: dict[str, Any] = {
     "add_completion": False,
     "rich_markup_mode": None,
@@ -171,77 +168,6 @@ def _about_models(function: str, argument: Any) -> None:
     _guarded(
         Events(), Path(), lambda: getattr(importlib.import_module(".models", __package__), function)(argument) or {}
     )
-
-
-def _verb(context: Context, verb: str, kind: str, needs: str = "") -> None:
-    """Run one verb with the options of the command line and of ``--request``."""
-    given = {name: value for name, value in context.params.items() if value not in (None, (), [])}
-    events = Events(as_json=bool(given.pop("events", False)))
-    request = given.pop("request", None)
-
-    def work() -> Mapping[str, Any]:
-        from .schema import options as kinds
-        from .schema.settings import parse
-
-        raw = {**(_read_request(request) if request else {}), **given}
-        if needs and not raw.get(needs):
-            raise InputError(f"{verb}: no {needs} given", f"see hmgdm {verb} --help")
-        options = parse(raw, getattr(kinds, kind), str(request or verb))
-        return getattr(importlib.import_module(f".{verb}", __package__), verb)(options, events)
-
-    _guarded(events, Path(given.get("results_dir", "results folder")), work)
-
-
-def _read_request(path: Path) -> dict[str, Any]:
-    try:
-        raw = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})", "give the path of a JSON file") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON ({error})", "write the options as one JSON object") from error
-    if not isinstance(raw, dict):
-        raise InputError(f"{path}: not a JSON object", 'write the options as {"slides": ["case7.svs"]}')
-    return raw
-
-
-def _guarded(events: Events, where: Path, work: Callable[[], Mapping[str, Any]]) -> None:
-    """Do `work`, then say its result; or say its error and exit with its code."""
-    try:
-        with ended_by_signal(lambda: events.error(Cancelled())):
-            paths = work()
-    except HmgdmError as error:
-        _fail(events, error)
-    except OSError as error:
-        if error.errno in NAMES:
-            _fail(events, InputError(f"{str(error.filename)[:80]}: {error.strerror}".lower(), "give another path"))
-        if error.errno not in DISK:
-            _unforeseen(events, error)
-            raise
-        _fail(events, _disk_sentence(where, error))
-    except Exception as error:
-        _unforeseen(events, error)
-        raise
-    events.result(paths)
-
-
-def _fail(events: Events, error: HmgdmError) -> NoReturn:
-    events.error(error)
-    raise typer.Exit(error.exit_code)
-
-
-def _unforeseen(events: Events, error: Exception) -> None:
-    """End the JSON lines of a run that fails with a traceback."""
-    if events.as_json and not isinstance(error, BrokenPipeError):
-        what = f"unforeseen {type(error).__name__}: {error}"
-        events.error(HmgdmError(what, "report it together with the traceback on standard error"))
-
-
-def _disk_sentence(where: Path, error: OSError) -> HmgdmError:
-    try:
-        with writing(where):
-            raise error
-    except InputError as sentence:
-        return sentence
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

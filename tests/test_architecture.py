@@ -13,7 +13,7 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[1]
 PACKAGE = REPO / "hmgdm_plugin"
 NOUNS = {"slide", "graph", "model", "nuclei", "training", "qupath", "report", "survival"}
-FACES = {"cli", "arguments", "gui"}
+FACES = {"cli", "calls", "arguments", "gui"}
 MAY_IMPORT = {
     **{noun: {"schema"} for noun in NOUNS},
     "schema": set(),
@@ -21,7 +21,8 @@ MAY_IMPORT = {
     "zoo": {"schema", "graph", "model", "nuclei"},
     "analysis": {"schema", "zoo"} | NOUNS,
     "arguments": set(),
-    "cli": {"schema", "arguments"},
+    "calls": {"schema"},
+    "cli": {"schema", "arguments", "calls"},
     "gui": {"schema"},
 }
 DOORS = {
@@ -34,7 +35,7 @@ DOORS = {
     "jpype": {"qupath/project.py"},
     "PyQt5": {"gui"},
     "captum": {"model"},
-    "typer": {"cli.py", "arguments.py"},
+    "typer": {"cli.py", "calls.py", "arguments.py"},
 }
 NETWORK = {"aiohttp", "ftplib", "http", "httpx", "requests", "smtplib", "socket", "ssl", "urllib", "urllib3", "xmlrpc"}
 PICKLES = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
