@@ -44,6 +44,7 @@ Show = Annotated[Text, Option(metavar="NAME", help="Prediction drawn on the over
 Explain = Annotated[Flag, Option("--explain", help="Also explain the prediction shown, as hmgdm explain does")]
 Head = Annotated[Text, Option(metavar="NAME", help="Prediction to explain; else the first")]
 Output = Annotated[Text, Option(metavar="CLASS", help="Class to explain; else the predicted one")]
+Columns = Annotated[Flag, Option("--columns", help="Also write objects as columns (.npz), fast to load into QuPath")]
 Without = Annotated[list[str] | None, Option(metavar="ID", help="Entity to leave out, then score again; repeatable")]
 Stage = Annotated[Text, Option(metavar="all|graphs|autoencoder|diffusion", help="Run one stage only; all by default")]
 Resume = Annotated[Flag, Option("--resume", help="Go on from the last checkpoint in the results folder")]

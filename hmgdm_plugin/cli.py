@@ -68,9 +68,10 @@ def demo(
 def predict(
     context: Context, slides: ask.Slides = None, results_dir: ask.Results = None, model: ask.Model = None,
     mpp: ask.Mpp = None, regions: ask.Regions = None, heads: ask.Heads = None, show: ask.Show = None,
-    explain: ask.Explain = None, overlap: ask.Overlap = None, min_tissue: ask.Tissue = None,
-    device: ask.Device = None, workers: ask.Workers = None, seed: ask.Seed = None, overwrite: ask.Overwrite = None,
-    dry_run: ask.DryRun = None, events: ask.JsonLines = None, request: ask.Request = None,
+    explain: ask.Explain = None, columns: ask.Columns = None, overlap: ask.Overlap = None,
+    min_tissue: ask.Tissue = None, device: ask.Device = None, workers: ask.Workers = None, seed: ask.Seed = None,
+    overwrite: ask.Overwrite = None, dry_run: ask.DryRun = None, events: ask.JsonLines = None,
+    request: ask.Request = None,
 ) -> None:  # fmt: skip
     """Predict per tile and per slide.
 
@@ -83,8 +84,9 @@ def predict(
 def explain(
     context: Context, slides: ask.Slides = None, results_dir: ask.Results = None, model: ask.Model = None,
     mpp: ask.Mpp = None, regions: ask.Regions = None, head: ask.Head = None, output: ask.Output = None,
-    without: ask.Without = None, overlap: ask.Overlap = None, min_tissue: ask.Tissue = None,
-    device: ask.Device = None, workers: ask.Workers = None, seed: ask.Seed = None, overwrite: ask.Overwrite = None,
+    without: ask.Without = None, columns: ask.Columns = None, overlap: ask.Overlap = None,
+    min_tissue: ask.Tissue = None, device: ask.Device = None, workers: ask.Workers = None, seed: ask.Seed = None,
+    overwrite: ask.Overwrite = None,
     dry_run: ask.DryRun = None, events: ask.JsonLines = None, request: ask.Request = None,
 ) -> None:  # fmt: skip
     """Show which entities carry a prediction.

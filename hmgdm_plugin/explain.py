@@ -81,11 +81,14 @@ class _Job:
 def _slide(job: _Job, plan: Plan) -> dict[str, Any]:
     """Explain one slide and stage its files."""
     from .analysis.why import Why
+    from .qupath.columns import recorded
     from .qupath.geojson import write_parts
 
     name, folder = plan.slide.name, job.folder
     why = Why(plan, job.model, job.shown, job.output, folder, job.events, job.options.seed)
-    write_parts(lambda part: folder.stage(run.explained_geojson(name, part)), _features(job, why), plan.slide.frame)
+    columns = folder.stage(run.columns_npz(name, "explained")) if job.options.columns else None
+    stream = recorded(_features(job, why), columns, plan.slide.frame)
+    write_parts(lambda part: folder.stage(run.explained_geojson(name, part)), stream, plan.slide.frame)
     return why.write(several=len(job.options.slides) > 1)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,6 +75,7 @@ def _slide(job: _Job, plan: Plan) -> dict[str, Any]:
     from .analysis.answers import SlideAnswers
     from .analysis.present import Presentation
     from .analysis.why import Why
+    from .qupath.columns import recorded
     from .qupath.geojson import write_features, write_parts
 
     answers, options = SlideAnswers(), job.options
@@ -82,9 +84,11 @@ def _slide(job: _Job, plan: Plan) -> dict[str, Any]:
     why = Why(plan, job.model, job.shown, output, job.folder, job.events, options.seed) if options.explain else None
     stream = _entities(job, plan, answers, squares, why)
     name, frame = plan.slide.name, plan.slide.frame
-    write_parts(lambda part: job.folder.stage(run.entities_geojson(name, part)), stream, frame)
+    entities = recorded(stream, _columns(job, name, "entities"), frame)
+    write_parts(lambda part: job.folder.stage(run.entities_geojson(name, part)), entities, frame)
     with job.events.timed("writing"):
-        write_features(job.folder.stage(run.tiles_geojson(name)), squares, frame)
+        tiles = recorded(squares, _columns(job, name, "tiles"), frame)
+        write_features(job.folder.stage(run.tiles_geojson(name)), tiles, frame)
     for note in answers.beyond(job.model, job.heads):
         job.events.note(f"{name}: {note}")
     several = len(options.slides) > 1
@@ -94,6 +98,11 @@ def _slide(job: _Job, plan: Plan) -> dict[str, Any]:
     if why is not None:
         why.write(several)
     return _row(plan, job.heads, answers)
+
+
+def _columns(job: _Job, name: str, what: str) -> Path | None:
+    """Where the objects go as columns, if they are asked for."""
+    return job.folder.stage(run.columns_npz(name, what)) if job.options.columns else None
 
 
 def _entities(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..qupath.ids import run_tag
 from ..schema.errors import InputError
 from ..schema.events import Events
 from ..schema.options import CommonOptions, EmbedOptions
@@ -140,6 +141,20 @@ def estimate(plans: Sequence[Plan], model: LoadedModel, options: CommonOptions, 
     }
 
 
+def identified(slide: Slide) -> dict[str, Any]:
+    """What tells a slide from another: file, size, scale and the crop that QuPath shows."""
+    frame = slide.frame
+    return {
+        "path": str(slide.path),
+        "fingerprint": slide.fingerprint(),
+        "reader": slide.reader,
+        "width_px": frame.width_px,
+        "height_px": frame.height_px,
+        "mpp": frame.mpp,
+        "bounds_px": frame.bounds,
+    }
+
+
 def record(
     verb: str, options: CommonOptions, slides: Sequence[Slide], model: LoadedModel, events: Events
 ) -> dict[str, Any]:
@@ -148,7 +163,8 @@ def record(
         verb,
         options.model_dump(mode="json"),
         model={"name": model.card.name, "version": model.card.version, "digest": model.digest},
-        slides={s.name: {"path": str(s.path), "fingerprint": s.fingerprint(), "reader": s.reader} for s in slides},
+        recipe=f"{run_tag(model.digest):07x}",  # in the id of every object: what `Ids` uses
+        slides={slide.name: identified(slide) for slide in slides},
         device=str(model.device),
         seconds={stage: round(seconds, 3) for stage, seconds in events.seconds.items()},
         notes=events.notes,

@@ -108,6 +108,9 @@ class Presentation:
             names = [head.title] if head.kind != "classification" else [f"p({each.name})" for each in head.classes]
             for name, column in zip(names, columns.T, strict=True):
                 values[name], units[name] = column, head.unit
+        components = np.stack(self.answers.components)
+        for number, column in enumerate(components.T, 1):
+            values[f"component {number}"], units[f"component {number}"] = column, ""
         path = self.folder.stage(run.heatmap_tiff(self.slide.name))
         pictures.heatmap_tiff(path, self.answers.tiles, values, units, self.slide.frame)
 

@@ -29,7 +29,15 @@ from .overlay import stable_rgb
 from .reader import read_features
 from .regions import read_regions
 
-__all__ = ["Feature", "read_features", "read_regions", "write_features", "write_parts"]
+__all__ = [
+    "Feature",
+    "clean_text",
+    "read_features",
+    "read_regions",
+    "shapes_in_qupath",
+    "write_features",
+    "write_parts",
+]
 
 _BLOCK = 2_000  # features encoded at a time
 _DECIMALS = 2
@@ -149,7 +157,7 @@ def _sink(path: Path) -> Iterator[Callable[[bytes], None]]:
 
 
 def _encoded(block: list[Feature], frame: Frame) -> Iterator[bytes]:
-    shapes = _shapes([feature.geometry for feature in block], frame)
+    shapes = shapes_in_qupath([feature.geometry for feature in block], frame)
     texts = shapely.to_geojson(shapes)
     numbers = _float32(block)
     for feature, text, empty in zip(block, texts, shapely.is_empty(shapes), strict=True):
@@ -161,18 +169,18 @@ def _encoded(block: list[Feature], frame: Frame) -> Iterator[bytes]:
 def _document(feature: Feature, geometry: str, measurements: Mapping[str, np.float32]) -> dict[str, Any]:
     properties: dict[str, Any] = {"objectType": feature.kind}
     if feature.name:
-        properties["name"] = _text(feature.name)
+        properties["name"] = clean_text(feature.name)
     if feature.locked:
         properties["isLocked"] = True
     if feature.class_name is not None:
         rgb = feature.class_rgb or stable_rgb(feature.class_name)
-        properties["classification"] = {"name": _text(feature.class_name), "color": [int(c) for c in rgb]}
+        properties["classification"] = {"name": clean_text(feature.class_name), "color": [int(c) for c in rgb]}
     properties["measurements"] = {name: value for name, value in measurements.items() if math.isfinite(value)}
     return {"type": "Feature", "id": feature.id, "geometry": orjson.Fragment(geometry), "properties": properties}
 
 
-def _shapes(geometries: list[BaseGeometry], frame: Frame) -> NDArray[np.object_]:
-    """Geometries in QuPath's pixels on a grid of 0.01, valid, counter-clockwise with clockwise holes (RFC 7946)."""
+def shapes_in_qupath(geometries: list[BaseGeometry], frame: Frame) -> NDArray[np.object_]:
+    """Geometries (n,) in QuPath's pixels, rounded to 0.01, valid, counter-clockwise with clockwise holes (RFC 7946)."""
     moved = shapely.transform(np.array(geometries, object), lambda points: _on_grid(frame.to_qupath(points)))
     for at in np.flatnonzero(~shapely.is_valid(moved)):
         moved[at] = _repaired(moved[at])
@@ -198,6 +206,6 @@ def _float32(block: list[Feature]) -> Iterator[np.float32]:
         return iter(values.astype(np.float32))
 
 
-def _text(text: str) -> str:
+def clean_text(text: str) -> str:
     """`text` without the half characters that file names in another encoding carry; JSON has no room for them."""
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -39,12 +39,14 @@ class PredictOptions(EmbedOptions):
 
     heads: tuple[str, ...] = ()  # empty: the heads that the model's card marks as default
     show: str = ""  # head drawn on the overlay; empty: the first
+    columns: bool = False  # also write objects as columns, which QuPath's scripts read fastest
     explain: bool = False  # also what `hmgdm explain` does, for the head shown, in the same pass
 
 
 class ExplainOptions(EmbedOptions):
     """`hmgdm explain`: which entities and contacts carried the answer of one head."""
 
+    columns: bool = False  # as for `predict`
     head: str = ""  # empty: the first default head
     output: str = ""  # class of a classification head; empty: the predicted one
     without: tuple[str, ...] = ()  # object ids of entities to leave out and score again

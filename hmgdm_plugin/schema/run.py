@@ -43,6 +43,11 @@ def explained_geojson(slide: str, part: int = 1) -> str:
     return f"geojson/{slide}/explained-part-{part:04d}.geojson.gz"
 
 
+def columns_npz(slide: str, what: str) -> str:
+    """`what` (tiles, entities, explained, nuclei) as columns, which QuPath's scripts read fastest."""
+    return f"columns/{slide}/{what}.npz"
+
+
 def features_h5(slide: str) -> str:
     """Tile and entity embeddings."""
     return f"features/{slide}.h5"
