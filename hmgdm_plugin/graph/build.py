@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
-from ..schema.graph import TISSUE, EntityGraph
+from ..schema.graph import NUCLEUS, TISSUE, EntityGraph
 from ..schema.settings import GraphSettings
 from ..schema.space import Tile
-from .adjacency import bands, edge_list, regions
+from .adjacency import Members, bands, edge_list, regions
 from .colour import blur, planes_of
 from .descriptors import describe, planes_for
 from .merging import merge
+from .nuclei import NucleusMap, joined
 from .superpixels import slic
 from .windows import cut_windows
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Labels = NDArray[np.int32]
 
@@ -41,7 +48,9 @@ def partition(rgb: NDArray[np.uint8], planes: NDArray[np.float32], settings: Gra
     return labels, count
 
 
-def build(rgb: NDArray[np.uint8], tile: Tile, slide: str, settings: GraphSettings) -> tuple[EntityGraph, Labels]:
+def build(
+    rgb: NDArray[np.uint8], tile: Tile, slide: str, settings: GraphSettings, nuclei: NucleusMap | None = None
+) -> tuple[EntityGraph, Labels]:
     """Turn the pixels of `tile` into its entity graph.
 
     Parameters
@@ -52,13 +61,15 @@ def build(rgb: NDArray[np.uint8], tile: Tile, slide: str, settings: GraphSetting
         Where the image lies; positions of the graph are level-0 pixels.
     slide : str
         Name of the slide, kept in the graph.
+    nuclei : NucleusMap, optional
+        Vertices of kind 1, after the superpixels, which stay what they are without them.
 
     Returns
     -------
     graph : EntityGraph
         Fields as `schema.graph` lists them.
     labels : (S, S) int32
-        Entity under every pixel, in the order of the graph's vertices.
+        Superpixel under every pixel, in the order of the graph's vertices.
     """
     import torch
 
@@ -66,24 +77,63 @@ def build(rgb: NDArray[np.uint8], tile: Tile, slide: str, settings: GraphSetting
     planes = planes_of(rgb)
     labels, count = partition(rgb, planes, settings)
     edges = edge_list(labels, count)
-    smooth, coded = planes_for(rgb, planes)
-    fields = {}
-    for key, where, desc, area, members in (
-        ("x", "pos", "desc", "area", regions(labels, count)),
-        ("edge_attr", "edge_pos", "edge_desc", "edge_area", bands(labels, edges, count, settings.band_px)),
-    ):
-        windows, centres = cut_windows(rgb, members, settings.window_px, settings.stored_px, settings.fill_rgb)
-        fields[key] = torch.from_numpy(windows)
-        fields[where] = torch.from_numpy(tile.to_slide(centres).astype(np.float32))
-        fields[area] = torch.from_numpy(np.diff(members.offsets).astype(np.float32) / labels.size)
-        fields[desc] = torch.from_numpy(describe(smooth, coded, members))
+    picture = _Picture(rgb, *planes_for(rgb, planes), tile, settings)
+    vertex = picture.looked_at(regions(labels, count), settings.window_px)
+    edge = picture.looked_at(bands(labels, edges, count, settings.band_px), settings.window_px)
+    kind = torch.full((count,), TISSUE, dtype=torch.uint8)
+    if nuclei is not None and len(nuclei):
+        more = joined(nuclei, labels, count, settings)
+        own = picture.looked_at(more.members, settings.nucleus_window_px)
+        free = np.bincount(labels[nuclei.labels == 0], minlength=count).astype(np.float32)
+        vertex[-1] = torch.from_numpy(free / labels.size)
+        vertex = _followed(vertex, own)
+        edges, order = _sorted(np.concatenate([edges, more.edges], axis=1))
+        edge = [part[order] for part in _followed(edge, picture.looked_at(more.bands, settings.nucleus_window_px))]
+        kind = torch.cat([kind, torch.full((len(nuclei),), NUCLEUS, dtype=torch.uint8)])
     graph = EntityGraph(
-        **fields,
+        **dict(zip(("x", "pos", "desc", "area"), vertex, strict=True)),
+        **dict(zip(("edge_attr", "edge_pos", "edge_desc", "edge_area"), edge, strict=True)),
         edge_index=torch.from_numpy(edges),
-        kind=torch.full((count,), TISSUE, dtype=torch.uint8),
+        kind=kind,
         slide=slide,
         tile=torch.tensor([[tile.x_px, tile.y_px, tile.side_px]], dtype=torch.float32),
         mpp=tile.mpp,
-        num_nodes=count,
+        num_nodes=len(kind),
     )
     return graph, labels
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """A tile with its texture planes, from which entities and bands are described."""
+
+    rgb: NDArray[np.uint8]
+    smooth: NDArray[np.float32]
+    coded: NDArray[np.uint8]
+    tile: Tile
+    settings: GraphSettings
+
+    def looked_at(self, members: Members, window_px: int) -> list[Tensor]:
+        """Windows, centroids in level-0 pixels, descriptors and shares of the tile, one row per member list."""
+        import torch
+
+        settings = self.settings
+        windows, centres = cut_windows(self.rgb, members, window_px, settings.stored_px, settings.fill_rgb)
+        share = np.diff(members.offsets).astype(np.float32) / (self.rgb.shape[0] * self.rgb.shape[1])
+        fields = windows, self.tile.to_slide(centres).astype(np.float32), describe(self.smooth, self.coded, members)
+        return [torch.from_numpy(field) for field in (*fields, share)]
+
+
+def _followed(first: list[Tensor], then: list[Tensor]) -> list[Tensor]:
+    """The rows of two lots of entities, one after the other."""
+    import torch
+
+    return [torch.cat(pair) for pair in zip(first, then, strict=True)]
+
+
+def _sorted(edges: NDArray[np.int64]) -> tuple[NDArray[np.int64], Tensor]:
+    """Edges (2, M) by their first, then their second end, and the order that sorts them."""
+    import torch
+
+    order = np.lexsort((edges[1], edges[0]))
+    return np.ascontiguousarray(edges[:, order]), torch.from_numpy(order)

@@ -18,7 +18,8 @@ tile          (1, 3) float32      x_px, y_px, side_px of the tile in level-0 pix
 mpp           float               microns per pixel of the tile's image
 ============  ==================  =======================================================
 
-Outlines are kept beside the graph in the same order, never inside it.
+Vertices of kind 1 come after all of kind 0; a pixel under a nucleus counts in the nucleus's area only. Outlines are
+kept beside the graph in the same order, never inside it.
 """
 
 from __future__ import annotations

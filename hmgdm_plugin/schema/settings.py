@@ -38,6 +38,10 @@ class GraphSettings(Settings):
     window_px: Annotated[int, Field(ge=8, le=128)] = 48
     stored_px: Literal[16, 32, 48, 64] = 32
     band_px: Literal[3, 5, 7] = 5
+    entities: Literal["tissue", "tissue+nuclei"] = "tissue"
+    near_um: Annotated[float, Field(gt=0, le=100)] = 15.0  # nuclei whose centres lie nearer than this are joined
+    near_most: Annotated[int, Field(ge=0, le=32)] = 4  # most nuclei that a nucleus is joined to
+    nucleus_window_px: Annotated[int, Field(ge=8, le=128)] = 32
     fill_rgb: tuple[int, int, int] = (207, 195, 207)
 
 
