@@ -37,6 +37,9 @@ Request = Annotated[File, Option(metavar="FILE.json", help="Options as JSON; tho
 Slide = Annotated[File, Option(metavar="FILE", help="A slide of your own instead of the bundled image")]
 Mpp = Annotated[Number, Option(metavar="X", help="Microns per full-resolution pixel, where the file has none")]
 Regions = Annotated[File, Option(metavar="FILE.geojson", help="Regions to analyse, as exported from QuPath")]
+Nuclei = Annotated[
+    Text, Option(metavar="FILE|none", help="Nuclei as entities: GeoJSON cells, a label image, a folder of them")
+]
 Overlap = Annotated[Number, Option(metavar="X", help="Overlap of neighbouring tiles, 0 (the default) to 0.9 of a side")]
 Tissue = Annotated[Number, Option(metavar="X", help="Least tissue in a tile, 0 to 1 of its area; 0.25 by default")]
 Heads = Annotated[list[str] | None, Option(metavar="NAME", help="Prediction to compute; repeat for several")]

@@ -68,7 +68,7 @@ def demo(
 def predict(
     context: Context, slides: ask.Slides = None, results_dir: ask.Results = None, model: ask.Model = None,
     mpp: ask.Mpp = None, regions: ask.Regions = None, heads: ask.Heads = None, show: ask.Show = None,
-    explain: ask.Explain = None, columns: ask.Columns = None, overlap: ask.Overlap = None,
+    explain: ask.Explain = None, columns: ask.Columns = None, nuclei: ask.Nuclei = None, overlap: ask.Overlap = None,
     min_tissue: ask.Tissue = None, device: ask.Device = None, workers: ask.Workers = None, seed: ask.Seed = None,
     overwrite: ask.Overwrite = None, dry_run: ask.DryRun = None, events: ask.JsonLines = None,
     request: ask.Request = None,
@@ -84,7 +84,7 @@ def predict(
 def explain(
     context: Context, slides: ask.Slides = None, results_dir: ask.Results = None, model: ask.Model = None,
     mpp: ask.Mpp = None, regions: ask.Regions = None, head: ask.Head = None, output: ask.Output = None,
-    without: ask.Without = None, columns: ask.Columns = None, overlap: ask.Overlap = None,
+    without: ask.Without = None, columns: ask.Columns = None, nuclei: ask.Nuclei = None, overlap: ask.Overlap = None,
     min_tissue: ask.Tissue = None, device: ask.Device = None, workers: ask.Workers = None, seed: ask.Seed = None,
     overwrite: ask.Overwrite = None,
     dry_run: ask.DryRun = None, events: ask.JsonLines = None, request: ask.Request = None,
@@ -99,9 +99,10 @@ def explain(
 @app.command()
 def embed(
     context: Context, slides: ask.Slides = None, results_dir: ask.Results = None, model: ask.Model = None,
-    mpp: ask.Mpp = None, regions: ask.Regions = None, overlap: ask.Overlap = None, min_tissue: ask.Tissue = None,
-    device: ask.Device = None, workers: ask.Workers = None, seed: ask.Seed = None, overwrite: ask.Overwrite = None,
-    dry_run: ask.DryRun = None, events: ask.JsonLines = None, request: ask.Request = None,
+    mpp: ask.Mpp = None, regions: ask.Regions = None, nuclei: ask.Nuclei = None, overlap: ask.Overlap = None,
+    min_tissue: ask.Tissue = None, device: ask.Device = None, workers: ask.Workers = None, seed: ask.Seed = None,
+    overwrite: ask.Overwrite = None, dry_run: ask.DryRun = None, events: ask.JsonLines = None,
+    request: ask.Request = None,
 ) -> None:  # fmt: skip
     """Write embeddings of tiles and entities (HDF5)."""
     _verb(context, "embed", "EmbedOptions", needs="slides")

@@ -100,7 +100,9 @@ def _features(job: _Job, why: Why) -> Iterator[Feature]:
 
     plan = why.plan
     ids = Ids(job.model, plan.slide)
-    encoded = encode_tiles(plan.slide, plan.tiles, job.model, job.events, job.options.workers, with_outlines=True)
+    encoded = encode_tiles(
+        plan.slide, plan.tiles, job.model, job.events, job.options.workers, with_outlines=True, nuclei=plan.nuclei
+    )
     for tile in job.events.track("explain", encoded, len(plan.tiles)):
         said = why.add(tile)
         entity_ids = ids.entities(tile)

@@ -115,7 +115,9 @@ def _entities(
     from .analysis.objects import entity_features, tile_feature
 
     ids = Ids(job.model, plan.slide)
-    encoded = encode_tiles(plan.slide, plan.tiles, job.model, job.events, job.options.workers, with_outlines=True)
+    encoded = encode_tiles(
+        plan.slide, plan.tiles, job.model, job.events, job.options.workers, with_outlines=True, nuclei=plan.nuclei
+    )
     with feature_file(job.folder.stage(run.features_h5(plan.slide.name)), plan, job.model) as file:
         for tile in job.events.track("predict", encoded, len(plan.tiles)):
             said = answer(tile, job.model, job.heads, job.shown)

@@ -61,7 +61,7 @@ def _stages(
     from .training.shards import Shards
 
     torch.set_num_threads(1)
-    items = list(corpus.items_of(files, settings))
+    items = list(corpus.items_of(files, settings, options.settings.parent))
     workers = options.workers or os.cpu_count() or 1
     with writing(folder):
         corpus.graphs_stage(items, settings, folder / "graphs", workers, events)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..schema.graph import EntityGraph
     from ..slide.reader import Slide
     from ..zoo.load import LoadedModel
+    from .nuclei import Nuclei
 
 TILES_PER_BATCH = 8
 
@@ -70,6 +71,7 @@ def encode_tiles(
     events: Events,
     workers: int = 0,
     with_outlines: bool = False,
+    nuclei: Nuclei | None = None,
 ) -> Iterator[EncodedTile]:
     """Encode tiles in order.
 
@@ -79,6 +81,8 @@ def encode_tiles(
         Threads that read and build graphs; 0 for one per core.
     with_outlines : bool
         Also trace the outlines of the entities.
+    nuclei : Nuclei, optional
+        Entities of kind 1, after the superpixels of each tile.
 
     Yields
     ------
@@ -95,7 +99,7 @@ def encode_tiles(
         ready: list[tuple[Any, ...]] = []
         while True:
             while len(waiting) < TILES_PER_BATCH + 2 * threads and (tile := next(todo, None)) is not None:
-                waiting.append(pool.submit(_prepare, slide, tile, model, events, with_outlines))
+                waiting.append(pool.submit(_prepare, slide, tile, model, events, with_outlines, nuclei))
             if not waiting:
                 break
             ready.append(waiting.popleft().result())
@@ -107,7 +111,9 @@ def encode_tiles(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _prepare(slide: Slide, tile: Tile, model: LoadedModel, events: Events, with_outlines: bool) -> tuple[Any, ...]:
+def _prepare(
+    slide: Slide, tile: Tile, model: LoadedModel, events: Events, with_outlines: bool, nuclei: Nuclei | None
+) -> tuple[Any, ...]:
     """Pixels, graph and outlines of one tile; runs in a thread."""
     from ..graph.build import build
     from ..graph.outlines import outlines
@@ -115,11 +121,13 @@ def _prepare(slide: Slide, tile: Tile, model: LoadedModel, events: Events, with_
     with events.timed("decode"):
         rgb = slide.read(tile.x_px, tile.y_px, tile.side_px, tile.size_px)
     with events.timed("graph"):
-        graph, labels = build(rgb, tile, slide.name, model.card.graph)
+        own = None if nuclei is None else nuclei.map(tile)
+        graph, labels = build(rgb, tile, slide.name, model.card.graph, own)
     if not with_outlines:
         return tile, rgb, graph, None
     with events.timed("outlines"):
-        return tile, rgb, graph, outlines(labels, int(graph.num_nodes), tile)
+        traced = outlines(labels, int(labels.max()) + 1, tile)
+        return tile, rgb, graph, traced if own is None else np.concatenate([traced, own.outlines])
 
 
 def _encode(ready: list[tuple[Any, ...]], model: LoadedModel, events: Events) -> Iterator[EncodedTile]:

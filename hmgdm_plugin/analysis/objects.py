@@ -11,6 +11,7 @@ import shapely
 
 from ..qupath.geojson import Feature
 from ..qupath.overlay import palette
+from ..schema.graph import TISSUE
 
 if TYPE_CHECKING:
     from ..schema.space import Tile
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from .encode import EncodedTile
 
 KINDS = ("superpixel", "nucleus")
+NUCLEUS_CLASS, NUCLEUS_RGB = "Nucleus", (0, 158, 115)
 
 
 def measurement(head: Head) -> str:
@@ -80,14 +82,18 @@ def entity_features(tile: EncodedTile, contribution: Floats, shown: Head, ids: S
     areas = shapely.area(tile.outlines) * scale_um**2
     rows = zip(ids, tile.outlines, kinds, size, contribution, areas, strict=True)
     return [
-        Feature(
+        entity(
             id,
             outline,
-            "tile" if kind == 0 else "detection",
-            KINDS[kind],
-            None,
-            None,
+            kind,
             {"HMGDM: importance": float(importance), label: float(added), "HMGDM: area µm²": float(np.round(area, 2))},
         )
         for id, outline, kind, importance, added, area in rows
     ]
+
+
+def entity(id: UUID, outline: shapely.Geometry, kind: int, numbers: dict[str, float]) -> Feature:
+    """An entity for QuPath: a superpixel is a tile without class, a nucleus a detection of its class."""
+    if kind == TISSUE:
+        return Feature(id, outline, "tile", KINDS[kind], None, None, numbers)
+    return Feature(id, outline, "detection", KINDS[kind], NUCLEUS_CLASS, NUCLEUS_RGB, numbers)

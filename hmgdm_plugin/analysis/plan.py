@@ -20,6 +20,7 @@ from ..schema.space import Tile
 if TYPE_CHECKING:
     from ..slide.reader import Slide
     from ..zoo.load import LoadedModel
+    from .nuclei import Nuclei
 
 ENTITIES_PER_TILE = 61
 SECONDS_TO_START, SECONDS_PER_TILE = 6.0, 0.08
@@ -34,6 +35,7 @@ class Plan:
     downsample: float
     tiles: tuple[Tile, ...]
     notes: tuple[str, ...]
+    nuclei: Nuclei | None = None
 
 
 @contextmanager
@@ -97,12 +99,12 @@ def device_of(asked: str) -> str:
 
 
 def planned(slide: Slide, model: LoadedModel, options: EmbedOptions, events: Events) -> Plan:
-    """Find tissue and tiles of `slide`.
+    """Find tissue, tiles and nuclei of `slide`.
 
     Raises
     ------
     InputError
-        The regions are wrong, or there is no tissue on the slide or inside them.
+        The regions or the nuclei are wrong, or there is no tissue on the slide or inside them.
     """
     from ..qupath.regions import read_regions
     from ..slide.tiling import tiles
@@ -124,7 +126,23 @@ def planned(slide: Slide, model: LoadedModel, options: EmbedOptions, events: Eve
     if not found:
         where = "inside the regions" if regions else "on the slide"
         raise InputError(f"{slide.path.name}: no tissue {where}", "lower --min-tissue, or choose other regions")
-    return Plan(slide, thumbnail, downsample, found, tuple(events.notes[before:]))
+    nuclei = _nuclei(slide, found, model, options, events)
+    return Plan(slide, thumbnail, downsample, found, tuple(events.notes[before:]), nuclei)
+
+
+def _nuclei(
+    slide: Slide, tiles: Sequence[Tile], model: LoadedModel, options: EmbedOptions, events: Events
+) -> Nuclei | None:
+    """The nuclei asked for, or those that the model learnt with; None for none."""
+    from .nuclei import chosen, nuclei_of
+
+    asked = chosen(options.nuclei, model.card, len(options.slides), events)
+    if asked is None:
+        return None
+    nuclei = nuclei_of(asked, slide, events)
+    for note in nuclei.remarks(tiles):
+        events.note(note)
+    return nuclei
 
 
 def estimate(plans: Sequence[Plan], model: LoadedModel, options: CommonOptions, events: Events) -> Mapping[str, Any]:

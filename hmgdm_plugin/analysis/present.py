@@ -131,7 +131,8 @@ class Presentation:
         centre = self.answers.top[0].tile
         near = [t for t in self.answers.tiles if _touching(t, centre)]
         outlines, values = [], []
-        for tile in encode_tiles(self.slide, near, self.model, self.events, 1, with_outlines=True):
+        around = encode_tiles(self.slide, near, self.model, self.events, 1, True, self.plan.nuclei)
+        for tile in around:
             outlines += list(tile.outlines if tile.outlines is not None else ())
             values += answer(tile, self.model, [self.shown], self.shown).contribution.tolist()
         x, y = min(t.x_px for t in near), min(t.y_px for t in near)

@@ -32,6 +32,7 @@ class EmbedOptions(CommonOptions):
     regions: Path | None = None  # GeoJSON in QuPath's pixels
     overlap: Annotated[float, Field(ge=0.0, le=0.9)] = 0.0
     min_tissue: Annotated[float, Field(ge=0.0, le=1.0)] = 0.25
+    nuclei: str = ""  # file or folder, stardist or none; empty: as the model learnt
 
 
 class PredictOptions(EmbedOptions):

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .errors import InputError
 
@@ -99,6 +99,7 @@ class SourceSettings(Settings):
     mpp: Annotated[float, Field(gt=0)] | None = None
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.0
     views: Annotated[int, Field(ge=1, le=64)] = 1  # the first as it is, the others turned and re-stained
+    nuclei: Path | None = None  # GeoJSON, label image, or a folder with one per image, for entities "tissue+nuclei"
     patient_pattern: str = "(.+)"  # its first group, matched in the file's stem, is the patient
 
     @field_validator("patient_pattern")
@@ -131,6 +132,14 @@ class PretrainSettings(Settings):
     diffusion: DiffusionSettings = DiffusionSettings()
     stage1: TrainingSettings = TrainingSettings(batch=64, lr=1e-3)
     stage2: TrainingSettings = TrainingSettings()
+
+    @model_validator(mode="after")
+    def _nuclei_fit(self) -> PretrainSettings:
+        for source in self.sources:
+            if (source.nuclei is not None) != (self.graph.entities == "tissue+nuclei"):
+                what = "nuclei, but" if source.nuclei is not None else "no nuclei, and"
+                raise ValueError(f"source {source.name!r} has {what} entities are {self.graph.entities!r}")
+        return self
 
 
 class HeadSettings(Settings):

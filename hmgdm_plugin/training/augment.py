@@ -6,9 +6,12 @@ shifted at random. Densities below the background stay background.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
+Number = TypeVar("Number", np.uint8, np.int32)
 _STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
 _STAINS = _STAINS / np.linalg.norm(_STAINS, axis=1, keepdims=True)
 _UNMIX = np.linalg.inv(_STAINS)
@@ -24,9 +27,9 @@ def restain(rgb: NDArray[np.uint8], rng: np.random.Generator, strength: float = 
     return np.clip(np.rint(changed * 255.0), 0, 255).astype(np.uint8)
 
 
-def turn(rgb: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+def turn(square: NDArray[Number], rng: np.random.Generator) -> NDArray[Number]:
     """One of the eight symmetries of the square at random."""
-    turned = np.rot90(rgb, int(rng.integers(4)))
+    turned = np.rot90(square, int(rng.integers(4)))
     return np.ascontiguousarray(turned[:, ::-1] if rng.integers(2) else turned)
 
 
@@ -36,3 +39,8 @@ def view(rgb: NDArray[np.uint8], number: int, seed: tuple[int, ...]) -> NDArray[
         return rgb
     rng = np.random.default_rng((*seed, number))
     return restain(turn(rgb, rng), rng)
+
+
+def labels_of_view(labels: NDArray[np.int32], number: int, seed: tuple[int, ...]) -> NDArray[np.int32]:
+    """Labels (S, S) of a tile, turned as its view `number` is."""
+    return labels if number == 0 else turn(labels, np.random.default_rng((*seed, number)))

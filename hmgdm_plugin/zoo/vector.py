@@ -30,14 +30,21 @@ TOLERANCE = 0.01  # of max(1, |value|): another processor rounds differently, an
 CELL_PX = 24
 
 
-def synthetic_tile(size_px: int) -> NDArray[np.uint8]:
-    """Tissue-like tile (S, S, 3) uint8: pink stroma, purple nuclei on a shaken lattice, a white lumen."""
+def synthetic_nuclei(size_px: int) -> NDArray[np.int64]:
+    """Labels (S, S) of the nuclei of `synthetic_tile`, 0 for none: discs on a shaken lattice."""
     y, x = np.mgrid[:size_px, :size_px].astype(np.int64)
     row, col = y // CELL_PX, x // CELL_PX
     centre_y = row * CELL_PX + 8 + (row * 37 + col * 91) % 9
     centre_x = col * CELL_PX + 8 + (row * 53 + col * 29) % 9
     radius = 3 + (row * 17 + col * 71) % 5
     nucleus = (y - centre_y) ** 2 + (x - centre_x) ** 2 <= radius**2
+    return np.where(nucleus, 1 + row * size_px + col, 0)
+
+
+def synthetic_tile(size_px: int) -> NDArray[np.uint8]:
+    """Tissue-like tile (S, S, 3) uint8: pink stroma, purple nuclei on a shaken lattice, a white lumen."""
+    y, x = np.mgrid[:size_px, :size_px].astype(np.int64)
+    nucleus = synthetic_nuclei(size_px) > 0
     lumen = (3 * y - size_px) ** 2 + (3 * x - 2 * size_px) ** 2 <= (size_px // 2) ** 2
     grain = (x * x * 7 + y * y * 13 + x * y * 5) % 31
     shade = (x + 2 * y) * 24 // size_px
@@ -54,10 +61,12 @@ def answer(model: LoadedModel) -> dict[str, list[float]]:
     from torch_geometric.data import Batch
 
     from ..graph.build import build
+    from ..graph.nuclei import labelled
 
-    size_px = model.card.graph.tile_px
-    tile = Tile(0.0, 0.0, float(size_px), size_px, model.card.graph.mpp)
-    graph, _ = build(synthetic_tile(size_px), tile, "test vector", model.card.graph)
+    settings, size_px = model.card.graph, model.card.graph.tile_px
+    tile = Tile(0.0, 0.0, float(size_px), size_px, settings.mpp)
+    nuclei = labelled(synthetic_nuclei(size_px), tile) if settings.entities == "tissue+nuclei" else None
+    graph, _ = build(synthetic_tile(size_px), tile, "test vector", settings, nuclei)
     with torch.no_grad():
         embedding = model.encoder.embed(model.features(Batch.from_data_list([graph]).to(model.device)))
         said = {"embedding": embedding.pooled()[0, :LENGTH]}
