@@ -57,6 +57,34 @@ class Nuclei:
         return polygons_to_label_coord(rows_first, shape, order).astype(np.int32)
 
 
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Cells of the grid that may be nuclei.
+
+    Parameters
+    ----------
+    points : (N, 2) int64
+        Row and column in pixels of the image.
+    probability : (N,) float32
+    distances : (N, R) float32
+        In pixels along each ray.
+    """
+
+    points: NDArray[np.int64]
+    probability: Floats
+    distances: Floats
+
+    def __len__(self) -> int:
+        return len(self.probability)
+
+    def taken(self, index: NDArray[np.integer] | NDArray[np.bool_]) -> Candidates:
+        """Those at `index`."""
+        return Candidates(self.points[index], self.probability[index], self.distances[index])
+
+
+_NONE = np.empty((0, 2), np.float32), np.empty(0, np.float32)
+
+
 class StarDist:
     """A trained StarDist network, ready to find nuclei.
 
@@ -111,24 +139,27 @@ class StarDist:
 
     def predict(self, rgb: NDArray[np.uint8], limits: Floats | None = None) -> Nuclei:
         """Nuclei of an image; parameters as `dense`. None are found in the outermost two cells of the grid."""
-        from stardist.nms import non_maximum_suppression_sparse
+        return self.nuclei(kept(self.candidates(rgb, limits), self.settings.nms_threshold))
 
+    def candidates(self, rgb: NDArray[np.uint8], limits: Floats | None = None, border: int = BORDER) -> Candidates:
+        """Every cell of the grid that may be a nucleus, before overlaps are settled; none in the outermost `border`."""
         probability, distance = self._answer(rgb, limits)
-        inner = torch.zeros_like(probability, dtype=torch.bool)
-        inner[BORDER:-BORDER, BORDER:-BORDER] = True
         rows, columns = self._cells(rgb)
-        inner[rows:] = inner[:, columns:] = False
+        inner = torch.zeros_like(probability, dtype=torch.bool)
+        inner[border : rows - border, border : columns - border] = True
         chosen = inner & (probability > self.settings.prob_threshold)
-        if not chosen.any():
-            return self._nuclei(
-                *(np.empty(shape, np.float32) for shape in ((0, 2), 0, (0, self.settings.network.n_rays)))
-            )
         points = chosen.nonzero().cpu().numpy() * np.array(self.settings.network.grid)  # (N, 2) row, column
-        points, scores, distances, _ = non_maximum_suppression_sparse(
-            distance[:, chosen].T.cpu().numpy(), probability[chosen].cpu().numpy(), points,
-            nms_thresh=self.settings.nms_threshold,
-        )  # fmt: skip
-        return self._nuclei(points, scores, distances)
+        return Candidates(points, probability[chosen].cpu().numpy(), distance[:, chosen].T.contiguous().cpu().numpy())
+
+    def nuclei(self, found: Candidates) -> Nuclei:
+        """Outlines of `found`."""
+        from stardist.geometry.geom2d import dist_to_coord
+
+        if not len(found):
+            return Nuclei(np.empty((0, found.distances.shape[1], 2), np.float32), *_NONE)
+        centres = np.ascontiguousarray(found.points[:, ::-1], np.float32) + np.float32(0.5)
+        polygons = np.moveaxis(dist_to_coord(found.distances, found.points), 1, 2)[..., ::-1] + np.float32(0.5)
+        return Nuclei(np.ascontiguousarray(polygons, np.float32), centres, found.probability)
 
     def _answer(self, rgb: NDArray[np.uint8], limits: Floats | None) -> tuple[Tensor, Tensor]:
         """Probability (h, w) and distance (R, h, w) of the padded image, float32 on the device."""
@@ -150,9 +181,17 @@ class StarDist:
         rows, columns = (-(-side // step) for side, step in zip(rgb.shape[:2], self.settings.network.grid, strict=True))
         return rows, columns
 
-    def _nuclei(self, points: NDArray[np.floating], scores: Floats, distances: Floats) -> Nuclei:
-        from stardist.geometry.geom2d import dist_to_coord
 
-        centres = np.ascontiguousarray(points[:, ::-1], np.float32) + np.float32(0.5)
-        polygons = np.moveaxis(dist_to_coord(distances, points), 1, 2)[..., ::-1] + np.float32(0.5)
-        return Nuclei(np.ascontiguousarray(polygons, np.float32), centres, np.asarray(scores, np.float32))
+def kept(candidates: Candidates, threshold: float) -> Candidates:
+    """The likeliest of what overlaps by more than `threshold` of the smaller, most probable first.
+
+    Of equally likely ones the first in scan order counts, so the order of the candidates does not.
+    """
+    from stardist.nms import non_maximum_suppression_inds
+
+    if not len(candidates):
+        return candidates
+    order = np.lexsort((candidates.points[:, 1], candidates.points[:, 0], -candidates.probability))
+    best = candidates.taken(order)
+    near = best.points - best.points.min(axis=0)  # small numbers: float32 inside
+    return best.taken(non_maximum_suppression_inds(best.distances, near, best.probability, threshold, verbose=0))
