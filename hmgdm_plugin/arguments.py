@@ -23,6 +23,12 @@ SettingsFile = Annotated[File, Argument(metavar="SETTINGS.toml", help="Settings;
 TrainFile = Annotated[Path, Argument(metavar="SETTINGS.toml", help="Settings; docs/train.md explains them")]
 ModelName = Annotated[str, Argument(metavar="NAME|FOLDER", help="Model of the zoo, or a model folder")]
 
+Source = Annotated[
+    File, Argument(metavar="SOURCE", help="Folder, CSV with slide_id,path,mpp, or QuPath project (.qpproj)")
+]
+Run1 = Annotated[Path, Argument(metavar="RUN1", help="Results folder of a batch")]
+Run2 = Annotated[Path, Argument(metavar="RUN2", help="Results folder of another batch over the same slides")]
+
 Results = Annotated[File, Option(metavar="DIR", help="Folder for the results; made if missing")]
 TrainResults = Annotated[Path, Option(metavar="DIR", help="Folder for the results; made if missing")]
 Model = Annotated[Text, Option(metavar="NAME|FOLDER", help="Model of the zoo (hmgdm-small), or a model folder")]
@@ -51,6 +57,13 @@ Columns = Annotated[Flag, Option("--columns", help="Also write objects as column
 Without = Annotated[list[str] | None, Option(metavar="ID", help="Entity to leave out, then score again; repeatable")]
 Stage = Annotated[Text, Option(metavar="all|graphs|autoencoder|diffusion", help="Run one stage only; all by default")]
 Resume = Annotated[Flag, Option("--resume", help="Go on from the last checkpoint in the results folder")]
+
+Slots = Annotated[Count, Option("--workers", metavar="N", help="Slides at a time, a core each; 0: one per core")]
+Shard = Annotated[Text, Option(metavar="i/n", help="Only the i-th of n parts of the slides, for job arrays")]
+Engine = Annotated[Text, Option(metavar="local|ray", help="Processes here (the default), or tasks of a Ray cluster")]
+Gpus = Annotated[Number, Option(metavar="X", help="Share of a GPU that Ray keeps for each slide; 0 by default")]
+GoOn = Annotated[Flag, Option("--resume/--no-resume", help="Go on with the batch in the folder (default), or refuse")]
+Retry = Annotated[Flag, Option("--retry", help="Try slides again that failed for good")]
 
 AsJson = Annotated[bool, Option("--json", help="Print JSON for programs")]
 Version = Annotated[bool, Option("--version", help="Print the version, then stop")]

@@ -32,23 +32,47 @@ def predict(options: PredictOptions, events: Events, verb: str = "predict") -> M
         A slide, its pixel size, the regions, the model, a head or the results folder is wrong.
     """
     from .analysis.answers import chosen
-    from .analysis.plan import estimate, loaded, opened, planned, record
+    from .analysis.plan import estimate, loaded, opened, planned
 
     folder = run.RunFolder(options.results_dir, overwrite=options.overwrite)
     if options.explain:
         run.RunFolder(options.results_dir, run.EXPLAIN_RECORD, options.overwrite)  # refuses what explain left there
     with opened(options) as slides:
         model = loaded(options, events)
-        heads, shown = chosen(model.card, options.heads, options.show)
+        chosen(model.card, options.heads, options.show)
         plans = [planned(slide, model, options, events) for slide in slides]
         if options.dry_run:
             return estimate(plans, model, options, events)
-        with folder, run.writing(folder.root):
-            job = _Job(model, heads, shown, options, folder, events)
-            rows = [_slide(job, plan) for plan in plans]
-            _write_summary(folder, rows)
-            with events.timed("writing"):
-                done = folder.commit(record(verb, options, slides, model, events))
+        return predict_planned(plans, model, folder, options, events, verb)
+
+
+def predict_planned(
+    plans: Sequence[Plan],
+    model: LoadedModel,
+    folder: run.RunFolder,
+    options: PredictOptions,
+    events: Events,
+    verb: str,
+    blocks: Path | None = None,
+) -> Mapping[str, Any]:
+    """Predict slides that are open and planned, with a model that is loaded; see `predict`.
+
+    Parameters
+    ----------
+    blocks : Path, optional
+        Folder where blocks of encoded tiles are kept for a later run that goes on where this one stopped; for a
+        single slide.
+    """
+    from .analysis.answers import chosen
+    from .analysis.plan import record
+
+    heads, shown = chosen(model.card, options.heads, options.show)
+    with folder, run.writing(folder.root):
+        job = _Job(model, heads, shown, options, folder, events, blocks)
+        rows = [_slide(job, plan) for plan in plans]
+        _write_summary(folder, rows)
+        with events.timed("writing"):
+            done = folder.commit(record(verb, options, [plan.slide for plan in plans], model, events))
     first = plans[0].slide.name
     report = run.REPORT if len(plans) == 1 else run.report_html(first)
     names = (report, run.overlay_png(first, shown.name), run.tiles_geojson(first), run.features_h5(first), run.SUMMARY)
@@ -68,6 +92,7 @@ class _Job:
     options: PredictOptions
     folder: run.RunFolder
     events: Events
+    blocks: Path | None = None
 
 
 def _slide(job: _Job, plan: Plan) -> dict[str, Any]:
@@ -110,14 +135,12 @@ def _entities(
 ) -> Iterator[Feature]:
     """Encode the tiles one by one, gather answers and embeddings, and hand on the entities to be written."""
     from .analysis.answers import answer
-    from .analysis.encode import encode_tiles
+    from .analysis.blocks import encoded_tiles
     from .analysis.identity import Ids, add_features, feature_file
     from .analysis.objects import entity_features, tile_feature
 
     ids = Ids(job.model, plan.slide)
-    encoded = encode_tiles(
-        plan.slide, plan.tiles, job.model, job.events, job.options.workers, with_outlines=True, nuclei=plan.nuclei
-    )
+    encoded = encoded_tiles(plan, job.model, job.events, job.options.workers, job.blocks)
     with feature_file(job.folder.stage(run.features_h5(plan.slide.name)), plan, job.model) as file:
         for tile in job.events.track("predict", encoded, len(plan.tiles)):
             said = answer(tile, job.model, job.heads, job.shown)

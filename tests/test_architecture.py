@@ -12,7 +12,7 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
 PACKAGE = REPO / "hmgdm_plugin"
-NOUNS = {"slide", "graph", "model", "nuclei", "training", "qupath", "report", "survival"}
+NOUNS = {"slide", "graph", "model", "nuclei", "training", "qupath", "report", "survival", "cohort"}
 FACES = {"cli", "calls", "arguments", "gui"}
 MAY_IMPORT = {
     **{noun: {"schema"} for noun in NOUNS},
@@ -33,6 +33,7 @@ DOORS = {
     "stardist": {"nuclei", "demo.py"},
     "paquo": {"qupath/project.py"},
     "jpype": {"qupath/project.py"},
+    "ray": {"cohort/rays.py"},
     "PyQt5": {"gui"},
     "captum": {"model"},
     "typer": {"cli.py", "calls.py", "arguments.py"},

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..zoo.load import LoadedModel
     from .nuclei import Nuclei
 
+T = TypeVar("T")
 TILES_PER_BATCH = 8
 
 
@@ -78,7 +79,7 @@ def encode_tiles(
     Parameters
     ----------
     workers : int
-        Threads that read and build graphs; 0 for one per core.
+        Threads that read and build graphs; 0 for one per core; with 1 there is no other thread.
     with_outlines : bool
         Also trace the outlines of the entities.
     nuclei : Nuclei, optional
@@ -93,7 +94,7 @@ def encode_tiles(
     threads = workers or os.cpu_count() or 1
     waiting: deque[Future[tuple[Any, ...]]] = deque()
     todo = iter(tiles)
-    pool = ThreadPoolExecutor(threads)
+    pool: Executor = ThreadPoolExecutor(threads) if threads > 1 else _InTurn()
     wait()
     try:
         ready: list[tuple[Any, ...]] = []
@@ -109,6 +110,16 @@ def encode_tiles(
         yield from _encode(ready, model, events)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _InTurn(Executor):
+    """One core: work is done where it is asked for."""
+
+    def submit(self, fn: Callable[..., T], /, *arguments: Any, **named: Any) -> Future[T]:
+        """Do it now."""
+        future: Future[T] = Future()
+        future.set_result(fn(*arguments, **named))
+        return future
 
 
 def _prepare(

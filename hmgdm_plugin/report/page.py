@@ -156,6 +156,11 @@ def write_report(path: Path, report: Report) -> None:
     InputError
         The file cannot be written.
     """
+    write_page(path, "page.html", report=report)
+
+
+def write_page(path: Path, template: str, **content: object) -> None:
+    """Fill in a template of this folder, all text escaped; raises as `write_report`."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -166,7 +171,7 @@ def write_report(path: Path, report: Report) -> None:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "data_uri": data_uri, "aspect": aspect}
-    text = environment.get_template("page.html").render(report=report)
+    text = environment.get_template(template).render(**content)
     with writing(path):
         path.write_bytes(text.encode("utf-8", "replace"))
 

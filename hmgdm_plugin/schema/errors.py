@@ -35,3 +35,7 @@ class Cancelled(HmgdmError):
 
     def __init__(self, problem: str = "cancelled", fix: str = "run the same command to start again") -> None:
         super().__init__(problem, fix)
+
+
+class RunError(InputError):
+    """No slide of the run can be analysed any more: the disk is full, the model has been changed."""

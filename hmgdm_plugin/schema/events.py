@@ -107,6 +107,25 @@ class Events:
             self._open_line = False
 
 
+class Relayed(Events):
+    """Events of one slide of many: progress goes to `heard` as (done, total), notes are kept and not printed."""
+
+    def __init__(self, heard: Callable[[int, int], None], every_s: float = 1.0) -> None:
+        super().__init__(every_s=every_s)
+        self._heard = heard
+
+    def progress(self, stage: str, done: int, total: int, message: str = "") -> None:
+        """As `Events.progress`."""
+        now_s = time.monotonic()
+        if now_s - self._last_s >= self._every_s:
+            self._last_s = now_s
+            self._heard(done, total)
+
+    def note(self, message: str) -> None:
+        """As `Events.note`."""
+        self.notes.append(message)
+
+
 @contextmanager
 def ended_by_signal(last_word: Callable[[], None] = lambda: None, grace_s: float = 1.0) -> Iterator[None]:
     """Turn SIGTERM and Ctrl-C into `Cancelled` after every `finally` has run; main thread only.

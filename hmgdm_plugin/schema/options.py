@@ -70,3 +70,31 @@ class PretrainOptions(Settings):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     workers: Annotated[int, Field(ge=0, le=256)] = 0
     dry_run: bool = False
+
+
+class BatchOptions(Settings):
+    """`hmgdm batch plan` and `run`: many slides, each as `hmgdm predict` does one."""
+
+    source: Path  # a folder, a CSV with slide_id,path,mpp, or a QuPath project (.qpproj)
+    results_dir: Path = Path("hmgdm-batch")
+    model: str = "hmgdm-small"
+    mpp: Mpp | None = None  # for slides for which neither the source nor the file says it
+    heads: tuple[str, ...] = ()
+    show: str = ""
+    overlap: Annotated[float, Field(ge=0.0, le=0.9)] = 0.0
+    min_tissue: Annotated[float, Field(ge=0.0, le=1.0)] = 0.25
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    workers: Annotated[int, Field(ge=0, le=256)] = 0  # slides at a time, a core each; 0: one per core
+    seed: Seed = 0
+    shard: Annotated[str, Field(pattern=r"^([1-9]\d{0,5}/[1-9]\d{0,5})?$")] = ""  # "2/8": the second of eight parts
+    engine: Literal["local", "ray"] = "local"
+    gpus: Annotated[float, Field(ge=0.0, le=8.0)] = 0.0  # share of a GPU that Ray keeps for a slide
+    resume: bool = True  # go on where an earlier run in the folder stopped
+    retry: bool = False  # try quarantined slides again
+
+
+class BatchReportOptions(Settings):
+    """`hmgdm batch report`: tables and pictures of a batch."""
+
+    source: Path
+    results_dir: Path = Path("hmgdm-batch")

@@ -24,6 +24,7 @@ from .errors import HmgdmError, InputError
 
 RECORD, REPORT, SUMMARY = "run.json", "report.html", "summary.csv"
 EXPLAIN_RECORD, EXPLAIN_REPORT = "run-explain.json", "explain.html"
+BATCH, FAILURES, SLIDE, DIFFERENCES = "batch.json", "failures.csv", "slide.json", "differences.csv"
 _DISK = {errno.ENOSPC: "the disk is full", errno.EROFS: "the disk is read-only", errno.EDQUOT: "the quota is used up"}
 PACKAGES = ("hmgdm-plugin", "torch", "torch-geometric", "numpy", "numba", "tiffslide", "openslide-python", "shapely")
 
@@ -76,6 +77,41 @@ def curves_json(slide: str) -> str:
 def heatmap_tiff(slide: str) -> str:
     """The heat map as float32 values, one page per quantity."""
     return f"overlays/{slide}-heatmap.tif"
+
+
+def state_json(slide: str) -> str:
+    """What became of one slide of a batch."""
+    return f"states/{slide}.json"
+
+
+def claim_json(slide: str, number: int) -> str:
+    """Who works on a slide of a batch; the highest number counts."""
+    return f"{work_folder(slide)}/claim-{number:06d}"
+
+
+def slide_folder(slide: str) -> str:
+    """The run folder of one slide of a batch."""
+    return f"slides/{slide}"
+
+
+def work_folder(slide: str) -> str:
+    """Where a slide of a batch is worked on; gone when it is done."""
+    return f"work/{slide}"
+
+
+def block_file(number: int) -> str:
+    """Encoded tiles of a slide that is being worked on."""
+    return f"block-{number:05d}.safetensors"
+
+
+def slide_log(slide: str) -> str:
+    """What went wrong unforeseen on a slide of a batch."""
+    return f"logs/{slide}.log"
+
+
+def contact_sheet(number: int) -> str:
+    """Overlays of many slides on one page, from 1."""
+    return f"contact-sheets/{number:03d}.png"
 
 
 def safe_name(text: str) -> str:
@@ -160,6 +196,19 @@ def writing(where: Path) -> Iterator[None]:
         reason = _DISK.get(error.errno or 0, os.strerror(error.errno) if error.errno else str(error))
         fix = "free some space or give another --results-dir"
         raise InputError(f"{where}: cannot be written ({reason})", fix) from error
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write `text` to the disk beside `path`, then rename: after a power cut there is the old file or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def run_record(verb: str, options: dict[str, Any], **facts: Any) -> dict[str, Any]:

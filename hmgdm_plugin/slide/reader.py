@@ -55,6 +55,20 @@ def open_slide(path: Path, mpp: float | None = None) -> Slide:
         raise
 
 
+def declares_mpp(path: Path) -> bool:
+    """Whether a slide says its microns per pixel.
+
+    Raises
+    ------
+    InputError
+        The file is missing or cannot be read.
+    """
+    with _reading(path):
+        source = open_source(path)
+        source.close()
+    return source.mpp is not None
+
+
 class Slide:
     """An open slide; a context manager, safe to read from several threads and after a fork.
 

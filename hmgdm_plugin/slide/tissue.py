@@ -22,6 +22,7 @@ STAINED = 0.025  # glass of real slides: below 0.015; the palest stroma seen: 0.
 GREYEST = 0.06  # least excess of green over its density: dust, black ink; in tissue 0.1 and more
 DARK = 60  # all channels darker: the border of a scan, black ink
 BLUEST, YELLOWEST = 0.75, 0.6  # least density of green over red's and over blue's: ink, glue; in tissue 0.85 and 0.7
+INKED = 0.15  # density of red or green from which on something counts as drawn or stained
 TINT = 0.98  # glass may have this much less green than red and blue
 SPECK_UM2, HOLE_UM2 = 50.0**2, 100.0**2
 
@@ -109,11 +110,7 @@ def tissue_mask(rgb: NDArray[np.uint8], mpp: float) -> NDArray[np.bool_]:
     """
     from scipy import ndimage
 
-    sigma = max(0.7, BLUR_UM / mpp)
-    light = ndimage.gaussian_filter(rgb.astype(np.float32), (sigma, sigma, 0))
-    density = np.log((_white(rgb) + 1) / (light + 1)).clip(0)  # (h, w, 3), 0 at glass
-    red, green, blue = np.moveaxis(density, 2, 0)
-    excess = green - np.minimum(red, blue)
+    sigma, light, (red, green, blue), excess = _densities(rgb, mpp)
     stained = np.sqrt(green * excess.clip(0)) > STAINED
     ink = stained & (green < BLUEST * red)
     if ink.any():  # its rim, mixed with glass, is as pale as tissue
@@ -121,6 +118,25 @@ def tissue_mask(rgb: NDArray[np.uint8], mpp: float) -> NDArray[np.bool_]:
     mask = stained & (excess > GREYEST * green) & (green > YELLOWEST * blue) & ~ink & (light.max(2) > DARK)
     filled = ~_without_small(~mask, HOLE_UM2 / mpp**2)
     return _without_small(filled, SPECK_UM2 / mpp**2)
+
+
+def ink_share(rgb: NDArray[np.uint8], mpp: float) -> float:
+    """Share of blue and green ink in all colour on an H&E image (h, w, 3) of `mpp` microns per pixel, 0..1."""
+    _, _, (red, green, _), _ = _densities(rgb, mpp)
+    coloured = np.maximum(red, green) > INKED
+    return float((coloured & (green < BLUEST * red)).sum() / max(coloured.sum(), 1))
+
+
+def _densities(
+    rgb: NDArray[np.uint8], mpp: float
+) -> tuple[float, NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
+    """Blur in pixels, blurred light (h, w, 3), densities (3, h, w), 0 at glass, and green's excess over the least."""
+    from scipy import ndimage
+
+    sigma = max(0.7, BLUR_UM / mpp)
+    light = ndimage.gaussian_filter(rgb.astype(np.float32), (sigma, sigma, 0))
+    density = np.moveaxis(np.log((_white(rgb) + 1) / (light + 1)).clip(0), 2, 0)
+    return sigma, light, density, density[1] - np.minimum(density[0], density[2])
 
 
 def _white(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
