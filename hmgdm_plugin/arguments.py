@@ -57,6 +57,7 @@ Columns = Annotated[Flag, Option("--columns", help="Also write objects as column
 Without = Annotated[list[str] | None, Option(metavar="ID", help="Entity to leave out, then score again; repeatable")]
 Stage = Annotated[Text, Option(metavar="all|graphs|autoencoder|diffusion", help="Run one stage only; all by default")]
 Resume = Annotated[Flag, Option("--resume", help="Go on from the last checkpoint in the results folder")]
+Processes = Annotated[Count, Option(metavar="N", help="Processes that train together on this machine; 1 by default")]
 
 Slots = Annotated[Count, Option("--workers", metavar="N", help="Slides at a time, a core each; 0: one per core")]
 Shard = Annotated[Text, Option(metavar="i/n", help="Only the i-th of n parts of the slides, for job arrays")]

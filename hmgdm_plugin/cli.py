@@ -161,8 +161,9 @@ def diff_batches(first: ask.Run1, second: ask.Run2, events: ask.JsonLines = None
 @app.command()
 def pretrain(
     context: Context, settings: ask.SettingsFile = None, results_dir: ask.Results = None, stage: ask.Stage = None,
-    resume: ask.Resume = None, device: ask.Device = None, workers: ask.Workers = None, dry_run: ask.DryRun = None,
-    events: ask.JsonLines = None, request: ask.Request = None,
+    resume: ask.Resume = None, device: ask.Device = None, workers: ask.Workers = None,
+    processes: ask.Processes = None, dry_run: ask.DryRun = None, events: ask.JsonLines = None,
+    request: ask.Request = None,
 ) -> None:  # fmt: skip
     """Learn a model from slides without labels.
 

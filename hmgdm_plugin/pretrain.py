@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
-import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .schema.errors import InputError
 from .schema.events import Events
 from .schema.options import PretrainOptions
-from .schema.run import writing
+from .schema.run import GRAPHS, LATENTS, curve_csv, curve_png, evaluation_csv, writing
 from .schema.settings import PretrainSettings, SourceSettings, read_toml
 
 if TYPE_CHECKING:
-    from .analysis.corpus import Item
-    from .zoo.card import Card, Training
-
-HISTORY = {"autoencoder": "autoencoder.csv", "diffusion": "diffusion.csv"}
+    from .training.log import Log
+    from .training.world import World
 
 
 def pretrain(options: PretrainOptions, events: Events) -> Mapping[str, Path]:
@@ -32,25 +29,32 @@ def pretrain(options: PretrainOptions, events: Events) -> Mapping[str, Path]:
         The settings or a source are wrong, or the folder holds another run.
     """
     from .analysis.corpus import files_of
+    from .training import launch, world
+    from .zoo.load import choose_device
 
     settings = read_toml(options.settings, PretrainSettings)
     files = [(source, path) for source in settings.sources for path in files_of(source, options.settings.parent)]
-    folder = options.results_dir
-    recipe = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:16]
+    device = choose_device(options.device)
     if options.dry_run:
+        from .analysis.estimate import estimate
+
         events.note(settings.model_dump_json(indent=2))
+        workers = options.workers or os.cpu_count() or 1
+        for line in estimate(settings, files, options.settings.parent, workers, device):
+            events.note(line)
         return {"images": Path(str(len(files)))}
-    with writing(folder):
-        _claim(folder, recipe, options.resume)
-    return _stages(options, settings, files, folder, recipe, events)
+    rank, size = world.rank_and_size()
+    if options.processes > 1 and size == 1:
+        return launch.launch("pretrain", options.model_dump_json(), options.processes, events)
+    with world.joined(device) as together:
+        return _stages(options, settings, files, together, events if rank == 0 else Events(quiet=True))
 
 
 def _stages(
     options: PretrainOptions,
     settings: PretrainSettings,
     files: list[tuple[SourceSettings, Path]],
-    folder: Path,
-    recipe: str,
+    world: World,
     events: Events,
 ) -> Mapping[str, Path]:
     """Graphs, stage 1, latents, stage 2, model folder: up to the stage that was asked for."""
@@ -58,38 +62,47 @@ def _stages(
 
     from .analysis import corpus
     from .training import stages
-    from .training.shards import Shards
+    from .training.objective import Run
 
     torch.set_num_threads(1)
-    items = list(corpus.items_of(files, settings, options.settings.parent))
-    workers = options.workers or os.cpu_count() or 1
+    folder = options.results_dir
+    recipe = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:16]
     with writing(folder):
-        corpus.graphs_stage(items, settings, folder / "graphs", workers, events)
-    graphs = Shards(folder / "graphs", "graphs-*.safetensors")
+        world.once(lambda: _claim(folder, recipe, options.resume))
+        workers = options.workers or max((os.cpu_count() or 1) // world.size, 1)
+        beside = options.settings.parent
+        tally = corpus.graphs_stage(files, settings, beside, folder / GRAPHS, workers, world, events)
+    graphs = stages.sets_of(folder / GRAPHS, stages.GRAPHS, stages.HELD_GRAPHS)
     if options.stage == "graphs":
-        return {"graphs": folder / "graphs"}
-    autoencoder, first = stages.autoencoder_stage(graphs, settings, folder, recipe, events)
-    _write_history(folder / HISTORY["autoencoder"], first)
-    if options.stage == "autoencoder":
-        return {"autoencoder": folder / "autoencoder.safetensors"}
-    features = stages.features_of(graphs, autoencoder, settings)
-    latents = stages.latents_stage(graphs, features, folder / "latents", events)
-    model, second = stages.diffusion_stage(latents, features.parts, settings, folder, recipe, events)
-    _write_history(folder / HISTORY["diffusion"], second)
-    from .graph.descriptors import NAMES
-    from .zoo.card import Training
-    from .zoo.save import save_model
+        return {"graphs": folder / GRAPHS}
 
-    training = Training(
-        epochs=settings.stage2.epochs,
-        steps=int(second[-1]["step"]),
-        minutes=sum(rows[-1]["seconds"] for rows in (first, second)) / 60,
-        device="CPU, 1 thread",
-        numbers=_finals(first, second),
-        curves={"stage1 total": _curve(first), "stage2 total": _curve(second)},
-    )
-    card = _card(settings, items, training, len(NAMES))
-    return {"model": save_model(folder / "model" / settings.name, card, features, model, {})}
+    def run(name: str) -> Run:
+        watch = partial(show_curves, folder)
+        return Run(name, folder, recipe, settings.seed, settings.mixed_shards, world, events, watch)
+
+    autoencoder, first = stages.autoencoder_stage(graphs, settings, run("autoencoder"))
+    if options.stage == "autoencoder":
+        return {"autoencoder": run("autoencoder").checkpoint, "curves": folder / curve_png("autoencoder")}
+    features = stages.features_of(graphs["training"], autoencoder, settings)
+    latents = stages.latents_stage(graphs, features, folder / LATENTS, world, events)
+    model, second = stages.diffusion_stage(latents, features.parts, settings, run("diffusion"))
+    if not world.first:
+        return {}
+    from .analysis.pretrained import save_pretrained
+
+    saved = save_pretrained(folder / "model" / settings.name, settings, tally, features, model, (first, second), world)
+    return {"model": saved, "curves": folder / curve_png("diffusion")}
+
+
+def show_curves(folder: Path, name: str, log: Log) -> None:
+    """Write the curves of a stage as they stand: tables and a picture."""
+    from .report.learning import learning_curves
+    from .training.log import write_csv
+
+    with writing(folder):
+        write_csv(folder / curve_csv(name), log.curve())
+        write_csv(folder / evaluation_csv(name), log.evaluations)
+    learning_curves(folder / curve_png(name), name, log.curve(), log.evaluations)
 
 
 def _claim(folder: Path, recipe: str, resume: bool) -> None:
@@ -104,60 +117,3 @@ def _claim(folder: Path, recipe: str, resume: bool) -> None:
         raise InputError(f"{folder}: is not empty and not a pre-training", "give an empty or new --results-dir")
     folder.mkdir(parents=True, exist_ok=True)
     mark.write_text(recipe, "utf-8")
-
-
-def _write_history(path: Path, rows: list[dict[str, float]]) -> None:
-    """The curve of a stage as CSV."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]) if rows else ["step"])
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(temporary, path)
-
-
-def _curve(rows: list[dict[str, float]], points: int = 50) -> tuple[float, ...]:
-    """The total loss as about `points` means."""
-    parts = [rows[k : k + -(-len(rows) // points)] for k in range(0, len(rows), -(-len(rows) // points))]
-    return tuple(round(sum(row["total"] for row in part) / len(part), 5) for part in parts)
-
-
-def _finals(first: list[dict[str, float]], second: list[dict[str, float]]) -> dict[str, float]:
-    """Mean of the last tenth of each curve."""
-    out: dict[str, float] = {}
-    for name, rows in (("stage1", first), ("stage2", second)):
-        tail = rows[-max(len(rows) // 10, 1) :]
-        for key in sorted(set(tail[0]) - {"step", "seconds", "lr"} if tail else ()):
-            out[f"{name}_{key}"] = sum(row[key] for row in tail) / len(tail)
-    return out
-
-
-def _card(settings: PretrainSettings, items: list[Item], training: Training, descriptors: int) -> Card:
-    """The card of a model that has no heads yet: what it saw, under which licence, for how long."""
-    from .zoo.card import Card, Data
-
-    data = []
-    for source in settings.sources:
-        own = [item for item in items if item.source == source.name]
-        seen = len({item.path for item in own}), len({item.patient for item in own})
-        tiles = sum(item.view == 0 for item in own)
-        use = f"pre-training without labels; views of each tile: {source.views}"
-        data.append(
-            Data(name=source.name, licence=source.licence, images=seen[0], patients=seen[1], tiles=tiles, use=use)
-        )
-    return Card(
-        name=settings.name,
-        version="0.1.0",
-        title=f"H-MGDM {settings.name}",
-        description="Encoder of entity graphs of H&E tissue, pre-trained by masked graph diffusion.",
-        created=time.strftime("%Y-%m-%d"),
-        licence="; ".join(sorted({source.licence for source in settings.sources})),
-        intended_use="Research on H&E tissue: embeddings of tiles and entities.",
-        limits=("Not evaluated.", "Not for diagnosis."),
-        descriptors=descriptors,
-        graph=settings.graph,
-        autoencoder=settings.autoencoder,
-        diffusion=settings.diffusion,
-        data=tuple(data),
-        training=training,
-    )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from ..graph.build import build
 from ..schema.errors import InputError
@@ -21,10 +25,12 @@ from ..slide.reader import Slide, open_slide
 from ..slide.tiling import tiles
 from ..slide.tissue import find_tissue
 from ..training.augment import labels_of_view, view
-from ..training.shards import chunks, write_shard
+from ..training.shards import shard_name, write_index, write_shard
+from ..training.stages import GRAPHS, GRAPHS_PER_SHARD, HELD_GRAPHS
+from ..training.world import World
 from .nuclei import Nuclei, nuclei_of
 
-GRAPHS_PER_SHARD = 64
+Files = Sequence[tuple[SourceSettings, Path]]
 
 
 class Item(NamedTuple):
@@ -42,20 +48,69 @@ class Item(NamedTuple):
     nuclei: Path | None = None
 
 
-def graphs_stage(items: Sequence[Item], settings: PretrainSettings, folder: Path, workers: int, events: Events) -> None:
-    """Build the graph of every item and write them as shards; shards already there are not built again."""
-    folder.mkdir(parents=True, exist_ok=True)
+@dataclass
+class Tally:
+    """What one source gave to learn from, and which of its patients it did not give."""
+
+    images: set[Path] = field(default_factory=set)
+    patients: set[str] = field(default_factory=set)
+    held_out: set[str] = field(default_factory=set)
+    tiles: int = 0
+
+    def add(self, item: Item) -> None:
+        """Count one item that is learnt from."""
+        self.images.add(item.path)
+        self.patients.add(item.patient)
+        self.tiles += item.view == 0
+
+
+def graphs_stage(
+    files: Files, settings: PretrainSettings, beside: Path, folder: Path, workers: int, world: World, events: Events
+) -> dict[str, Tally]:
+    """Build the graphs of all tiles and write them to `folder` as shards, those of held-out patients apart.
+
+    Shards already there are not built again; several processes share the work. Nothing grows with the number of tiles.
+    """
+    world.once(lambda: folder.mkdir(parents=True, exist_ok=True))
+    held_out = held_out_patients(files, settings)
+    tally = {source.name: Tally() for source, _ in files}
     with ThreadPoolExecutor(workers) as pool:
-        for number, part in enumerate(chunks(len(items), GRAPHS_PER_SHARD)):
-            path = folder / f"graphs-{number:05d}.safetensors"
-            if not path.exists():
-                own = [items[k] for k in part]
-                write_shard(path, _built(own, settings, pool), [item.patient for item in own])
-            events.progress("graphs", part.stop, len(items))
+        for pattern, wanted in ((GRAPHS, False), (HELD_GRAPHS, True)):
+            own = [(source, path) for source, path in files if (patient_of(source, path) in held_out) == wanted]
+            items = items_of(events.track("graphs", own, len(own)), settings, beside)
+            for number in itertools.count():
+                part = list(itertools.islice(items, GRAPHS_PER_SHARD))
+                if not part:
+                    break
+                for item in part:
+                    each = tally[item.source]
+                    each.held_out.add(item.patient) if wanted else each.add(item)
+                path = folder / shard_name(pattern, number)
+                if number % world.size == world.rank and not path.exists():
+                    write_shard(path, built(part, settings, pool), [item.patient for item in part])
+            world.wait()
+            world.once(partial(write_index, folder, pattern))
+    return tally
 
 
-def _built(items: Sequence[Item], settings: PretrainSettings, pool: ThreadPoolExecutor) -> list[EntityGraph]:
-    """Graphs of `items`; each slide, and its nuclei, are opened once."""
+def patient_of(source: SourceSettings, path: Path) -> str:
+    """The patient of a file, with the name of the source before it."""
+    match = re.search(source.patient_pattern, path.stem)
+    return f"{source.name}:{match.group(1) if match else path.stem}"
+
+
+def held_out_patients(files: Files, settings: PretrainSettings) -> set[str]:
+    """Patients to evaluate on: the share that the settings name, at least one of five or more; the same for a seed."""
+    patients = sorted({patient_of(source, path) for source, path in files})
+    if settings.held_out == 0:
+        return set()
+    count = min(round(settings.held_out * len(patients)) or int(len(patients) >= 5), len(patients) - 1)
+    chosen = np.random.default_rng((settings.seed, 19)).choice(len(patients), count, replace=False)
+    return {patients[k] for k in chosen}
+
+
+def built(items: Sequence[Item], settings: PretrainSettings, pool: ThreadPoolExecutor) -> list[EntityGraph]:
+    """Graphs of `items`, on the threads of `pool`; each slide, and its nuclei, are opened once."""
     with ExitStack() as stack:
         slides: dict[Path, Slide] = {}
         nuclei: dict[Path, Nuclei] = {}
@@ -91,14 +146,11 @@ def _rooted(path: Path, beside: Path) -> Path:
     return whole if whole.is_absolute() else beside / whole
 
 
-def items_of(
-    files: list[tuple[SourceSettings, Path]], settings: PretrainSettings, beside: Path = Path()
-) -> Iterator[Item]:
-    """Everything that is learnt from, in a fixed order; relative paths of nuclei count from `beside`."""
+def items_of(files: Iterable[tuple[SourceSettings, Path]], settings: PretrainSettings, beside: Path) -> Iterator[Item]:
+    """Every view of every tile, in a fixed order; relative paths of nuclei count from `beside`."""
     for source, path in files:
         nuclei = None if source.nuclei is None else _rooted(source.nuclei, beside)
-        match = re.search(source.patient_pattern, path.stem)
-        patient = f"{source.name}:{match.group(1) if match else path.stem}"
+        patient = patient_of(source, path)
         with open_slide(path, source.mpp) as slide:
             found = tiles(slide.frame, settings.graph.mpp, settings.graph.tile_px, source.overlap, find_tissue(slide))
             for tile in found:

@@ -31,10 +31,13 @@ class Events:
         JSON lines on stdout; otherwise progress and notes go to stderr for a person.
     every_s : float
         Shortest time between two progress reports of one stage.
+    quiet : bool
+        Say neither progress nor notes: another process of the same run does.
     """
 
-    def __init__(self, as_json: bool = False, every_s: float = 0.2) -> None:
+    def __init__(self, as_json: bool = False, every_s: float = 0.2, quiet: bool = False) -> None:
         self.as_json = as_json
+        self.quiet = quiet
         self.notes: list[str] = []
         self.seconds: dict[str, float] = {}
         self._every_s = every_s
@@ -44,7 +47,7 @@ class Events:
     def progress(self, stage: str, done: int, total: int, message: str = "") -> None:
         """Say that `done` of `total` steps of `stage` are finished."""
         now_s = time.monotonic()
-        if done < total and now_s - self._last_s < self._every_s:
+        if self.quiet or (done < total and now_s - self._last_s < self._every_s):
             return
         self._last_s = now_s
         if self.as_json:
@@ -59,6 +62,8 @@ class Events:
     def note(self, message: str) -> None:
         """Say something the user should know; kept in `notes` for the run record and the report."""
         self.notes.append(message)
+        if self.quiet:
+            return
         if self.as_json:
             self._line({"stage": "note", "done": 0, "total": 0, "message": message})
         else:

@@ -69,6 +69,7 @@ class PretrainOptions(Settings):
     resume: bool = False
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     workers: Annotated[int, Field(ge=0, le=256)] = 0
+    processes: Annotated[int, Field(ge=1, le=64)] = 1  # that train together on this machine
     dry_run: bool = False
 
 

@@ -114,6 +114,24 @@ def contact_sheet(number: int) -> str:
     return f"contact-sheets/{number:03d}.png"
 
 
+GRAPHS, LATENTS = "graphs", "latents"  # folders of shards
+
+
+def curve_csv(stage: str) -> str:
+    """Losses of a stage of pre-training, step by step."""
+    return f"{stage}.csv"
+
+
+def evaluation_csv(stage: str) -> str:
+    """What a stage of pre-training reached on fixed graphs, by noise level."""
+    return f"{stage}-evaluation.csv"
+
+
+def curve_png(stage: str) -> str:
+    """Both as a picture."""
+    return f"{stage}.png"
+
+
 def safe_name(text: str) -> str:
     """`text` as a file name: letters, digits, ``._-`` only, never hidden, at most 80 characters."""
     return re.sub(r"[^\w.-]+", "_", text).lstrip(".")[:80] or "slide"

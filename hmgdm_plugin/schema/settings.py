@@ -78,14 +78,18 @@ class DiffusionSettings(Settings):
 class TrainingSettings(Settings):
     """How long and how fast either stage trains."""
 
-    batch: Positive = 16
+    batch: Positive = 16  # graphs per step, over all processes
+    entities: Annotated[int, Field(ge=0)] = 0  # vertices + edges per step; above 0 it stands in for `batch`
+    sorted_batches: Positive = 1  # graphs of so many batches are sorted by size before they are cut apart
+    parts: Positive = 1  # a step is worked off in so many parts, one after the other or over processes
     epochs: Positive = 10
     lr: Annotated[float, Field(gt=0)] = 5e-4
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     warmup: Fraction = 0.05
     clip: Annotated[float, Field(gt=0)] = 1.0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    evaluations: Annotated[int, Field(ge=0)] = 10  # over the whole run, after one at its start
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0
 
 
@@ -127,6 +131,9 @@ class PretrainSettings(Settings):
     sources: tuple[SourceSettings, ...]
     seed: Seed = 2024
     windows_per_graph: Positive = 24
+    held_out: Fraction = 0.05  # share of the patients that is never learnt from, only evaluated on
+    evaluation_graphs: Positive = 64
+    mixed_shards: Positive = 64  # shards whose graphs are shuffled together
     graph: GraphSettings = GraphSettings()
     autoencoder: AutoencoderSettings = AutoencoderSettings()
     diffusion: DiffusionSettings = DiffusionSettings()

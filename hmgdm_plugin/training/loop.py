@@ -1,121 +1,129 @@
-"""The training loop of both stages: shuffle, step, record, save; it reads top to bottom and resumes exactly.
+"""The training loop of both stages: draw, step, record, evaluate, save; it reads top to bottom and resumes exactly.
 
-Why a loop of our own: `docs/adr/0001-training-loop.md`.
+A step is worked off in parts, one after another in one process or spread over several; sums and counts of all parts
+meet before they are divided, so that neither their number nor their sizes change what is learnt. The chance of a part
+follows from (seed, step, part). Why a loop of our own: `docs/adr/0001-training-loop.md`.
 """
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ..schema.errors import HmgdmError
-from ..schema.events import Events
+from ..schema.errors import InputError
 from ..schema.settings import TrainingSettings
 from .checkpoint import State
+from .log import Log, Row, stretch
+from .objective import Made, Objective, Run
+from .order import Order
+from .prefetch import Prefetch
+from .shards import Shards
+from .step import Stepper
 
 B = TypeVar("B")
 
 
 def fit(
-    name: str,
+    run: Run,
     module: nn.Module,
-    losses: Callable[[B, torch.Generator], dict[str, Tensor]],
-    load: Callable[[np.ndarray, np.random.Generator], B],
-    count: int,
+    objective: Objective[B],
+    shards: Shards,
     settings: TrainingSettings,
-    checkpoint: Path,
-    recipe: str,
-    seed: int,
-    events: Events,
-) -> list[dict[str, float]]:
-    """Train `module` in place; takes up `checkpoint` where it exists.
-
-    Parameters
-    ----------
-    losses : callable
-        (batch, generator) > named losses, of which ``total`` is minimised.
-    load : callable
-        (numbers of the items, random generator of this step) > batch.
-    count : int
-        Number of items; every epoch visits each once in a new order.
-    recipe : str
-        Digest of all settings: a checkpoint of another recipe is refused.
-
-    Returns
-    -------
-    history : list of dict
-        Mean losses, learning rate and seconds of every tenth step.
+    evaluate: Callable[[], list[Row]] = lambda: [],
+) -> Log:
+    """Train `module` in place, from the checkpoint where there is one; it ends with the averaged weights, if any.
 
     Raises
     ------
     HmgdmError
-        The loss is no longer finite.
+        A loss or gradient is no longer finite; the batch is kept for inspection.
+    InputError
+        The checkpoint belongs to other settings, or the parts do not divide over the processes.
     """
-    batch = min(settings.batch, count)
-    per_epoch = count // batch
-    steps = per_epoch * settings.epochs
+    world = run.world
+    parts = _parts(settings, world.size)
+    order = Order(shards, settings, run.seed, run.mixed_shards, parts)
     optimiser = torch.optim.AdamW(module.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=True)
-    generator = torch.Generator().manual_seed(seed)
-    average = {name: value.detach().clone() for name, value in module.named_parameters()} if settings.ema else {}
-    state = State(module, optimiser, generator, average, recipe)
-    if checkpoint.exists():
-        state.load(checkpoint)
+    average = {key: value.detach().clone() for key, value in module.named_parameters()} if settings.ema else {}
+    state = State(module, optimiser, average if world.first else {}, run.recipe, world.size)
+    if run.checkpoint.exists():
+        state.load(run.checkpoint)
+    world.share(module)
+    step = Stepper(run, state, objective, settings, order.graphs)
+    if state.step == 0:
+        _evaluated(run, state, evaluate)
+    saved_s = ended_s = time.monotonic()
     module.train()
-    saved_s = start_s = time.monotonic()
-    while state.step < steps:
-        epoch, place = divmod(state.step, per_epoch)
-        order = np.random.default_rng((seed, epoch)).permutation(count)
-        items = order[place * batch : (place + 1) * batch]
-        values = _step(state, losses, load(items, np.random.default_rng((seed, 7, state.step))), settings, steps)
-        state.step += 1
-        if state.step % 10 == 0 or state.step == steps:
-            row = {"step": float(state.step), "seconds": time.monotonic() - start_s, **values}
-            state.history.append(row)
-            events.progress(name, state.step, steps, f"loss {values['total']:.4f}")
-        if time.monotonic() - saved_s > 60 * settings.checkpoint_minutes or state.step == steps:
-            state.save(checkpoint)
-            saved_s = time.monotonic()
+    with Prefetch(_made(run, objective, order, state, parts)) as batches:
+        for made in batches:
+            waited_s, batches.waited_s = batches.waited_s, 0.0
+            before = state.place.seen
+            values = step(made)
+            now_s = time.monotonic()
+            state.log.add(state.step, state.place.seen, values, now_s - ended_s, waited_s)
+            ended_s = now_s
+            last = state.place.seen == order.graphs
+            due = _due(before, state.place.seen, order.graphs, settings.evaluations)
+            if last or due or state.step % stretch(order.steps) == 0:
+                state.log.close_row()
+                run.events.progress(run.name, state.place.seen, order.graphs, f"loss {values['total']:.4f}")
+            if due:
+                _evaluated(run, state, evaluate)
+                ended_s = time.monotonic()
+            if world.first and (last or time.monotonic() - saved_s > 60 * settings.checkpoint_minutes):
+                state.save(run.checkpoint)
+                run.seen(state.log, last)
+                saved_s = ended_s = time.monotonic()
     if state.average:
         module.load_state_dict(state.average, strict=False)
+    world.share(module)
     module.eval()
-    return state.history
+    run.events.note(f"{run.name}: {state.step} steps; {100 * state.log.waiting:.1f} % of the time waiting for data")
+    return state.log
 
 
-def _step(
-    state: State,
-    losses: Callable[[B, torch.Generator], dict[str, Tensor]],
-    batch: B,
-    settings: TrainingSettings,
-    steps: int,
-) -> dict[str, float]:
-    """One update; returns the losses and the learning rate."""
-    rate = settings.lr * _rate(state.step / max(steps, 1), settings.warmup)
-    for group in state.optimiser.param_groups:
-        group["lr"] = rate
-    with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bfloat16"):
-        parts = losses(batch, state.generator)
-    if not torch.isfinite(parts["total"]):
-        fix = "lower lr or use precision = 'float32', then --resume"
-        raise HmgdmError(f"step {state.step}: the loss is not finite", fix)
-    state.optimiser.zero_grad(set_to_none=True)
-    parts["total"].backward()
-    nn.utils.clip_grad_norm_(state.module.parameters(), settings.clip)
-    state.optimiser.step()
-    if state.average:
-        weights = {name: value.detach() for name, value in state.module.named_parameters()}
-        torch._foreach_lerp_([state.average[name] for name in weights], list(weights.values()), 1 - settings.ema)
-    return {**{key: float(value.detach()) for key, value in parts.items()}, "lr": rate}
+def _parts(settings: TrainingSettings, processes: int) -> int:
+    parts = max(settings.parts, processes)
+    if parts % processes:
+        raise InputError(
+            f"parts = {parts} do not divide over {processes} processes", f"make parts a multiple of {processes}"
+        )
+    return parts
 
 
-def _rate(share: float, warmup: float) -> float:
-    """Linear warm-up, then half a cosine down to 1 % of the learning rate."""
-    if share < warmup:
-        return (share + 1e-3) / warmup
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (share - warmup) / (1 - warmup)))
+def _made(run: Run, objective: Objective[B], order: Order, state: State, parts: int) -> Iterator[Made[B]]:
+    """Load this process's parts of every batch from the state's place on."""
+    step = state.step
+    for drawn in order.batches(state.place):
+        own = []
+        for part in range(run.world.rank, parts, run.world.size):
+            if len(drawn.parts[part]):
+                rng = np.random.default_rng((run.seed, 7, step, part))
+                own.append((part, objective.load(drawn.parts[part], rng)))
+        step += 1
+        yield Made(drawn, own)
+
+
+def _due(before: int, seen: int, whole: int, evaluations: int) -> bool:
+    """Whether one of the evenly spaced evaluations falls between two counts of graphs seen."""
+    return before * evaluations // whole < seen * evaluations // whole
+
+
+def _evaluated(run: Run, state: State, evaluate: Callable[[], list[Row]]) -> None:
+    """Evaluate the averaged weights, or the weights themselves; the first process does, the others wait for it."""
+    if not run.world.first:
+        return
+    module = state.module
+    kept = {key: value.detach().clone() for key, value in module.named_parameters()} if state.average else {}
+    module.load_state_dict(state.average, strict=False)
+    module.eval()
+    rows: list[Row] = [{"step": float(state.step), **row} for row in evaluate()]
+    state.log.evaluations += rows
+    module.load_state_dict(kept, strict=False)
+    module.train()
+    run.seen(state.log)

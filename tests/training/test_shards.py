@@ -12,7 +12,8 @@ from hmgdm_plugin.model.features import EntityFeatures
 from hmgdm_plugin.schema.errors import InputError
 from hmgdm_plugin.schema.settings import AutoencoderSettings, GraphSettings
 from hmgdm_plugin.schema.space import Tile
-from hmgdm_plugin.training.shards import Shards, write_latents, write_shard
+from hmgdm_plugin.training import shards as module
+from hmgdm_plugin.training.shards import Shards, write_index, write_latents, write_shard
 from hmgdm_plugin.zoo.vector import synthetic_tile
 
 TILE = Tile(10.0, 20.0, 128.0, 128, 0.5)
@@ -29,7 +30,7 @@ def test_graphs_come_back_bit_for_bit(graphs, tmp_path):
     write_shard(tmp_path / "graphs-0.safetensors", graphs[:3], ["a", "b", "c"])
     write_shard(tmp_path / "graphs-1.safetensors", graphs[3:], ["d"])
     shards = Shards(tmp_path, "graphs-*.safetensors")
-    assert (len(shards), shards.patients) == (4, ["a", "b", "c", "d"])
+    assert [shards.patient(k) for k in range(len(shards))] == ["a", "b", "c", "d"]
     for k, graph in enumerate(graphs):
         read = shards.graph(k)
         for key in ("x", "desc", "pos", "area", "kind", "edge_attr", "edge_desc", "edge_index", "tile"):
@@ -59,3 +60,34 @@ def test_latents_batch_as_the_network_gave_them(graphs, tmp_path):
 def test_an_empty_folder_is_an_error(tmp_path):
     with pytest.raises(InputError, match="no graphs"):
         Shards(tmp_path, "graphs-*.safetensors")
+
+
+def test_an_index_spares_looking_at_the_files(corpus, monkeypatch):
+    folder = corpus([3, 5], [4, 2, 6], [7])
+    scanned = Shards(folder, "latents-*.safetensors")
+    monkeypatch.setattr(module, "_counted", lambda files: pytest.fail("files were counted at opening"))
+    indexed = Shards(folder, "latents-*.safetensors")
+    assert indexed.first.tolist() == scanned.first.tolist() == [0, 2, 5, 6]
+    assert (len(indexed), indexed.files, indexed.entities) == (6, 3, 2 * 27 - 6)
+    assert [indexed.where(n)[1] for n in range(6)] == [0, 1, 0, 1, 2, 0]
+    assert indexed.sizes(1).tolist() == [7, 3, 11]
+    assert indexed.latents([4, 0]).num_graphs == 2
+
+
+def test_an_index_follows_the_shards(corpus):
+    folder = corpus([3, 5])
+    corpus([3, 5], [4])
+    assert len(Shards(folder, "latents-*.safetensors")) == 3
+    (folder / "index-of-latents-all.safetensors").unlink()
+    assert len(Shards(folder, "latents-*.safetensors")) == 3
+    write_index(folder, "nothing-*.safetensors")
+    with pytest.raises(InputError, match="no nothing"):
+        Shards(folder, "nothing-*.safetensors")
+
+
+def test_only_so_many_shards_are_open(corpus, monkeypatch):
+    monkeypatch.setattr(module, "OPEN_SHARDS", 2)
+    shards = Shards(corpus([3], [4], [5], [6]), "latents-*.safetensors")
+    sizes = [len(shards.latents([n]).x) for n in (0, 1, 2, 3, 0, 3)]
+    assert sizes == [3, 4, 5, 6, 3, 6]
+    assert len(shards._open) == 2
