@@ -18,7 +18,7 @@ from hmgdm_plugin.schema.settings import DiffusionSettings, PretrainSettings, Tr
 from hmgdm_plugin.training.log import Log
 from hmgdm_plugin.training.objective import Run
 from hmgdm_plugin.training.stages import HELD_LATENTS, LATENTS, diffusion_stage, sets_of
-from hmgdm_plugin.training.world import alone
+from hmgdm_plugin.training.world import World
 
 SCHEDULES = ("sigmoid", "zero-terminal-snr", "mask-only")
 PARTS = (256, 63)  # latents of the auto-encoder, descriptors
@@ -50,14 +50,15 @@ def _named(schedules: list[str] | None) -> tuple[str, ...]:
 def _trained(latents: Path, folder: Path, epochs: int, schedule: str) -> Log:
     """Stage 2 with the settings of `model_zoo/recipes/hmgdm-small.toml`, but shorter."""
     folder.mkdir(parents=True, exist_ok=True)
-    stage = TrainingSettings(batch=16, epochs=epochs, lr=5e-4, ema=0.99, precision="bfloat16", evaluations=6)
+    stage = TrainingSettings(batch=16, epochs=epochs, lr=5e-4, ema=0.99, precision="bfloat16", evaluations=3)
     diffusion = DiffusionSettings.model_validate({"schedule": schedule})
-    settings = PretrainSettings(name="trial", sources=(), diffusion=diffusion, stage2=stage, evaluation_graphs=224)
+    settings = PretrainSettings(name="trial", sources=(), diffusion=diffusion, stage2=stage, evaluation_graphs=128)
 
     def watch(name: str, log: Log) -> None:
         show_curves(folder, name, log)
 
-    run = Run("diffusion", folder, f"{schedule}-{epochs}", settings.seed, 64, alone(torch.device("cpu")), Events(), watch)
+    world = World(torch.device("cpu"))
+    run = Run("diffusion", folder, f"{schedule}-{epochs}", settings.seed, settings.mixed_shards, world, Events(), watch)
     return diffusion_stage(sets_of(latents, LATENTS, HELD_LATENTS), PARTS, settings, run)[1]
 
 

@@ -77,7 +77,7 @@ def test_commands_in_the_pages_exist(path: Path, generator: ModuleType) -> None:
 
 def test_options_in_the_pages_exist(generator: ModuleType) -> None:
     known = set(re.findall(r"--[a-z-]+", generator.cli_page()))
-    others = {"--index-url", "--no-index", "--find-links"}  # of pip
+    others = {"--index-url", "--no-index", "--find-links", "--nproc-per-node"}  # of pip and torchrun
     others |= {"--array", "--cpus-per-task", "--mem", "--signal"}  # of Slurm
     for path in PAGES:
         assert set(re.findall(r"(?<=[ `])--[a-z][a-z-]+", path.read_text("utf-8"))) <= known | others, path.name

@@ -76,11 +76,6 @@ class World:
             raise HmgdmError("another process failed", "see what it says")
 
 
-def alone(device: torch.device) -> World:
-    """One process."""
-    return World(device)
-
-
 def rank_and_size() -> tuple[int, int]:
     """What the launcher says about this process; (0, 1) without one."""
     return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
@@ -91,7 +86,7 @@ def joined(device: torch.device) -> Iterator[World]:
     """Meet the other processes of this run, if there are any, and part from them at the end."""
     rank, size = rank_and_size()
     if size == 1:
-        yield alone(device)
+        yield World(device)
         return
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", rank)))

@@ -25,7 +25,7 @@ from hmgdm_plugin.training.objective import Objective, Run
 from hmgdm_plugin.training.objectives import diffusion_objective
 from hmgdm_plugin.training.shards import Shards
 from hmgdm_plugin.training.step import use_bfloat16
-from hmgdm_plugin.training.world import World, alone
+from hmgdm_plugin.training.world import World
 
 CPU = torch.device("cpu")
 SIZES = [[4, 9, 1, 6, 5], [7, 3, 8, 2, 5, 6]]
@@ -54,7 +54,11 @@ SCRIPT = textwrap.dedent(
 
 
 def trained(
-    latents: Path, folder: Path, around: Callable[[Any], Any] = lambda terms: terms, world: World | None = None, **more: Any
+    latents: Path,
+    folder: Path,
+    around: Callable[[Any], Any] = lambda terms: terms,
+    world: World | None = None,
+    **more: Any,
 ) -> tuple[Log, HMGDM]:
     """A very small stage 2 on the graphs of `latents`."""
     torch.manual_seed(0)
@@ -66,7 +70,7 @@ def trained(
     objective = Objective(objective.load, objective.move, objective.counts, around(objective.terms), objective.mixes)
     recipe = more.pop("recipe", "r")
     settings = TrainingSettings(**{"batch": 4, "epochs": 10, "lr": 1e-2, "evaluations": 3, **more})
-    run = Run("diffusion", folder, recipe, 3, 64, world or alone(CPU), Events(quiet=True))
+    run = Run("diffusion", folder, recipe, 3, 64, world or World(CPU), Events(quiet=True))
     log = fit(run, model, objective, shards, settings, lambda: [{"graphs": "training", "noise": "all", "loss": 1.0}])
     return log, model
 
@@ -135,7 +139,7 @@ def test_parts_of_a_batch_count_as_the_whole(latents: Path, tmp_path: Path) -> N
         objective = Objective(objective.load, objective.move, objective.counts, fixed(None), objective.mixes)
         module = torch.nn.Module()
         module.weight = weight
-        run = Run(f"parts{parts}", tmp_path, "r", 3, 64, alone(CPU), Events(quiet=True))
+        run = Run(f"parts{parts}", tmp_path, "r", 3, 64, World(CPU), Events(quiet=True))
         settings = TrainingSettings(batch=4, epochs=4, lr=1e-2, parts=parts, evaluations=0)
         curves.append([row["vertex"] for row in fit(run, module, objective, shards, settings).rows])
     np.testing.assert_allclose(curves[1], curves[0], rtol=1e-5)
