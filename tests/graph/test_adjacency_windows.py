@@ -30,7 +30,7 @@ def test_02_bands_are_the_intersection_of_both_dilations():
         assert np.array_equal(own, np.flatnonzero(grown[u] & grown[v]))
 
 
-def test_edges_are_undirected_sorted_and_without_loops():
+def test_01_edges_are_undirected_sorted_and_without_loops():
     labels = _labels(1)
     edges = edge_list(labels, labels.max() + 1)
     assert (edges[0] < edges[1]).all()

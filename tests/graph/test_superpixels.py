@@ -71,7 +71,7 @@ def test_the_same_tile_gives_the_same_partition():
     assert np.array_equal(first, second)
 
 
-def test_a_flip_moves_the_borders_with_it():
+def test_01_a_flip_moves_the_borders_with_it():
     rgb = synthetic_tile(256)
     flipped = np.ascontiguousarray(rgb[:, ::-1])
     labels = partition(rgb, planes_of(rgb), SETTINGS)[0]
@@ -79,7 +79,7 @@ def test_a_flip_moves_the_borders_with_it():
     assert sum(variation_of_information(labels, mirrored)) < 0.4  # ties between equally near centres may fall otherwise
 
 
-def test_contacts_equal_brute_force():
+def test_01_contacts_equal_brute_force():
     labels = np.random.default_rng(4).integers(0, 6, (12, 9)).astype(np.int32)
     expected = np.zeros((6, 6), bool)
     for y in range(12):

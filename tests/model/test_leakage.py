@@ -220,3 +220,11 @@ def test_14_pooled_parts_are_means_over_vertices_and_edges(graphs, model_of):
     assert not pooled[1, 16:].any()
     assert not spread[1, 16:].any()
     assert not tokens[6:, 16:].any()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
+def test_14_a_gpu_embeds_as_the_cpu_does(graphs, model_of):
+    model, batch = model_of(), graphs(SIZES)
+    here = model.embed(batch).pooled()
+    there = model.to("cuda").embed(batch.to("cuda")).pooled().cpu()
+    assert torch.allclose(here, there, atol=1e-4)
