@@ -67,7 +67,7 @@ def restored(model: LoadedModel, batch: LatentBatch, seed: int, t: int) -> tuple
     return vertex, draw.hide_vertices, model.encoder.noise.clean(vertex.noisy, vertex.correction, steps)
 
 
-def show(axes: Axes, image: Image, title: str) -> None:
+def _show(axes: Axes, image: Image, title: str) -> None:
     axes.imshow(image, interpolation="nearest")
     axes.set_title(title, fontsize=9)
     axes.set_axis_off()
@@ -83,7 +83,7 @@ def borders(labels: Labels) -> NDArray[np.bool_]:
 
 def draw_gates(axes: Axes, rgb: Image, gates: Tensor, edges: NDArray, centres: NDArray) -> None:
     """Contacts as lines, the wider and brighter the more passes."""
-    show(axes, (rgb * 0.5 + 127).astype(np.uint8), f"Gates of the encoder, {gates.min():.2f} to {gates.max():.2f}")
+    _show(axes, (rgb * 0.5 + 127).astype(np.uint8), f"Gates of the encoder, {gates.min():.2f} to {gates.max():.2f}")
     low, high = float(gates.min()), float(gates.max())
     share = ((gates - low) / max(high - low, 1e-6)).numpy()
     lines = LineCollection(centres[edges.T], cmap="viridis", array=share, linewidths=0.5 + 2.5 * share)
@@ -104,26 +104,27 @@ def figure(model: LoadedModel, rgb: Image, tile: Tile, seed: int) -> Figure:
     entities[borders(labels)] = (255, 255, 0)
     drawn = Figure(figsize=(13, 8.6), layout="constrained")
     axes = drawn.subplots(3, 5)
-    show(axes[0, 0], rgb, "A tile at 0.5 µm per pixel")
-    show(axes[0, 1], entities, f"{len(centres)} entities, {graph.edge_index.shape[1]} contacts")
-    show(axes[0, 2], seen, f"What the encoder sees: {len(centres) - len(hidden)} entities")
+    _show(axes[0, 0], rgb, "A tile at 0.5 µm per pixel")
+    _show(axes[0, 1], entities, f"{len(centres)} entities, {graph.edge_index.shape[1]} contacts")
+    _show(axes[0, 2], seen, f"What the encoder sees: {len(centres) - len(hidden)} entities")
     best = pasted(model, batch.x, np.arange(len(centres)), labels, centres, np.full_like(rgb, GLASS))
-    show(axes[0, 3], best, "All entities through stage 1 alone")
+    _show(axes[0, 3], best, "All entities through stage 1 alone")
     draw_gates(axes[0, 4], rgb, gates, graph.edge_index.numpy(), centres)
     everything = pasted(model, batch.x[hide], hidden, labels, centres, rgb)
-    show(axes[1, 0], everything, "Hidden half as stage 1 keeps it: the truth")
-    show(axes[2, 0], rgb, "The tile again")
+    _show(axes[1, 0], everything, "Hidden half as stage 1 keeps it: the truth")
+    _show(axes[2, 0], rgb, "The tile again")
     for column, t in enumerate(STEPS, 1):
         vertex, _, estimate = restored(model, batch, seed, t)
         noisy = pasted(model, vertex.noisy, hidden, labels, centres, rgb)
-        show(axes[1, column], noisy, f"Hidden half noised, step {t}")
+        _show(axes[1, column], noisy, f"Hidden half noised, step {t}")
         error, trivial = vertex.mean_loss.item(), vertex.mean_trivial.item()
         back = pasted(model, estimate, hidden, labels, centres, rgb)
-        show(axes[2, column], back, f"Restored: error {error:.3f}\n(linear denoiser {trivial:.3f})")
+        _show(axes[2, column], back, f"Restored: error {error:.3f}\n(linear denoiser {trivial:.3f})")
     return drawn
 
 
 def main() -> None:
+    """Read the arguments, draw, save."""
     parser = argparse.ArgumentParser(description="Draw what the diffusion model sees and restores.")
     parser.add_argument("slide", type=Path, nargs="?", default=SLIDE)
     parser.add_argument("--model", default="hmgdm-small")
