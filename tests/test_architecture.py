@@ -129,6 +129,11 @@ def test_nothing_speaks_to_a_network_or_reads_pickles() -> None:
     assert [_name(path) for path, call in calls if "allow_pickle" in {word.arg for word in call.keywords}] == []
 
 
+def test_processes_speak_to_each_other_through_one_file() -> None:
+    found = {_name(path) for path in MODULES if any(name.startswith("torch.distributed") for name in _imports(path))}
+    assert found == {"training/world.py"}
+
+
 def test_no_error_is_caught_without_a_name() -> None:
     nodes = [(path, node) for path in MODULES for node in ast.walk(_tree(path)) if isinstance(node, ast.ExceptHandler)]
     assert [f"{_name(path)}:{node.lineno}" for path, node in nodes if node.type is None] == []

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ def launch(verb: str, request: str, processes: int, events: Events) -> Mapping[s
             for each in group:
                 each.terminate()
         if any(each.returncode for each in group):
-            raise _sentence(group, [last, *(_last_word(folder, rank) for rank in range(1, processes))])
+            raise _sentence(folder, group, [last, *(_last_word(folder, rank) for rank in range(1, processes))])
         return {key: Path(value) for key, value in last["result"].items()}
 
 
@@ -64,10 +64,9 @@ def _started(verb: str, folder: Path, rank: int, processes: int) -> Child:
     command = [sys.executable, "-m", "hmgdm_plugin.cli", verb, "--events", "--request", str(folder / "request.json")]
     ranks = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
     env = {**os.environ, **{key: str(value) for key, value in ranks.items()}, MEETING: str(folder / "meeting")}
-    if rank == 0:
-        return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True, encoding="utf-8")
-    with (folder / f"{rank}.txt").open("w", encoding="utf-8") as said:
-        return subprocess.Popen(command, env=env, stdout=said, stderr=subprocess.DEVNULL, text=True)
+    with (folder / f"{rank}.txt").open("w") as said, (folder / f"{rank}-errors.txt").open("w") as errors:
+        out = said if rank else subprocess.PIPE
+        return subprocess.Popen(command, env=env, stdout=out, stderr=errors, text=True, encoding="utf-8")
 
 
 def _watch(group: Sequence[Child]) -> None:
@@ -98,7 +97,13 @@ def _last_word(folder: Path, rank: int) -> dict[str, Any]:
     return json.loads(lines[-1]) if lines else {}
 
 
-def _sentence(group: Sequence[Child], words: Sequence[dict[str, Any]]) -> HmgdmError:
+def _tracebacks(folder: Path, group: Sequence[Child]) -> Iterator[str]:
+    for rank, each in enumerate(group):
+        if each.returncode:
+            yield (folder / f"{rank}-errors.txt").read_text("utf-8", "replace")
+
+
+def _sentence(folder: Path, group: Sequence[Child], words: Sequence[dict[str, Any]]) -> HmgdmError:
     """The error that explains the most: a sentence of our own, else a process that was ended, else a traceback."""
     said = [(each, word) for each, word in zip(group, words, strict=True) if each.returncode and "error" in word]
     own = [pair for pair in said if not pair[1]["error"].startswith(("unforeseen", "another process"))]
@@ -109,5 +114,6 @@ def _sentence(group: Sequence[Child], words: Sequence[dict[str, Any]]) -> HmgdmE
     if killed:
         number = -group[killed[0]].returncode
         return HmgdmError(f"process {killed[0]} was ended by signal {number}", "pass --resume to go on")
+    sys.stderr.write(next((text for text in _tracebacks(folder, group) if text), ""))
     word = said[0][1] if said else {"error": "a process failed without a word", "fix": "pass --resume to go on"}
     return HmgdmError(word["error"], word["fix"])

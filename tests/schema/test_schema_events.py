@@ -116,3 +116,11 @@ def test_timed_adds_up() -> None:
         with events.timed("read"):
             time.sleep(0.02)
     assert 0.04 <= events.seconds["read"] < 0.5
+
+
+def test_a_quiet_process_says_nothing_but_keeps_its_notes(capsys: pytest.CaptureFixture[str]) -> None:
+    events = Events(as_json=True, quiet=True)
+    events.progress("graphs", 1, 1)
+    events.note("one patient is held out")
+    assert events.notes == ["one patient is held out"]
+    assert capsys.readouterr().out == ""
