@@ -21,6 +21,7 @@ Slides = Annotated[
 ]
 SettingsFile = Annotated[File, Argument(metavar="SETTINGS.toml", help="Settings; docs/pretrain.md explains them")]
 TrainFile = Annotated[Path, Argument(metavar="SETTINGS.toml", help="Settings; docs/train.md explains them")]
+SurvivalFile = Annotated[Path, Argument(metavar="SETTINGS.toml", help="Settings; docs/survival.md explains them")]
 ModelName = Annotated[str, Argument(metavar="NAME|FOLDER", help="Model of the zoo, or a model folder")]
 
 Source = Annotated[

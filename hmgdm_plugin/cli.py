@@ -181,10 +181,26 @@ def heads(
     On labelled tiles, by folds of patients; the encoder stays as it is.
     """
 
-    def work() -> Mapping[str, Any]:
-        return importlib.import_module(".train", __package__).train_heads(settings, results_dir, said)
+    _train("train_heads", settings, results_dir, events)
 
+
+@train.command()
+def survival(
+    settings: ask.SurvivalFile, results_dir: ask.TrainResults = Path("hmgdm-survival"), events: ask.JsonLines = None
+) -> None:
+    """Fit and evaluate a survival model.
+
+    On feature files of slides and an outcome table, by folds of patients.
+    """
+    _train("train_survival", settings, results_dir, events)
+
+
+def _train(function: str, settings: Path, results_dir: Path, events: bool | None) -> None:
     said = Events(bool(events))
+
+    def work() -> Mapping[str, Any]:
+        return getattr(importlib.import_module(".train", __package__), function)(settings, results_dir, said)
+
     _guarded(said, results_dir, work)
 
 

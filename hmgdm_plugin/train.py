@@ -1,7 +1,8 @@
-"""`hmgdm train heads`: heads on a pre-trained encoder from a table of labelled tiles, validated by patient.
+"""`hmgdm train`: heads on a pre-trained encoder, survival from the tiles of slides; all judged by folds of patients.
 
-Every head is cross-validated beside the same head on three rivals (`analysis.labelled`); the card of the model folder
-that results says what came out, with intervals over patients.
+`heads`: every head is cross-validated beside the same head on three rivals (`analysis.labelled`); the card of the model
+folder that results says what came out, with intervals over patients. `survival`: a network on the graph of a slide's
+tiles beside two rivals (`analysis.survival`); a results folder with its report.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .schema import run
 from .schema.errors import InputError
 from .schema.events import Events
 from .schema.run import writing
 from .schema.settings import HeadSettings, HeadsSettings, read_toml
+from .schema.studies import SurvivalSettings
 
 if TYPE_CHECKING:
     from .analysis.labelled import Encoded
@@ -48,6 +51,45 @@ def train_heads(settings_path: Path, results_dir: Path, events: Events) -> Mappi
     with writing(results_dir):
         results_dir.mkdir(parents=True, exist_ok=True)
     return _train(settings, model, tiles, target, events)
+
+
+def train_survival(settings_path: Path, results_dir: Path, events: Events) -> Mapping[str, Any]:
+    """Judge and fit a survival model on the slides and outcomes of `settings_path`; write the results folder.
+
+    Raises
+    ------
+    InputError
+        The settings, a feature file, the outcome table or the results folder is wrong.
+    """
+    import torch
+
+    from .analysis.cohort import joined
+    from .analysis.survival import cross_validated, measured
+    from .analysis.survival_files import write_study
+    from .survival.outcomes import read_outcomes
+    from .survival.slides import feature_files
+
+    settings = _resolved(settings_path)
+    folder = run.RunFolder(results_dir)
+    torch.set_num_threads(1)
+    outcomes = read_outcomes(settings.outcome, settings.outcome.path)
+    cohort = joined(feature_files(settings.features), outcomes, settings, events)
+    study = cross_validated(cohort.patients, settings, events)
+    rows = measured(study)
+    with folder, writing(results_dir):
+        write_study(folder, study, cohort, rows, settings, events)
+        facts = {"seed": settings.seed, "notes": events.notes, "epochs": [fitted.epoch for fitted in study.fitted]}
+        done = folder.commit(run.run_record("train survival", settings.model_dump(mode="json"), **facts))
+    return {name: done[name] for name in (run.REPORT, run.METRICS_CSV, run.PREDICTIONS, run.RISK_WEIGHTS)}
+
+
+def _resolved(settings_path: Path) -> SurvivalSettings:
+    """The settings with every path as it counts from their file."""
+    settings = read_toml(settings_path, SurvivalSettings)
+    outcome = settings.outcome.model_copy(update={"path": _beside(settings_path, settings.outcome.path)})
+    slides = None if settings.slides is None else _beside(settings_path, settings.slides)
+    features = tuple(_beside(settings_path, path) for path in settings.features)
+    return settings.model_copy(update={"outcome": outcome, "slides": slides, "features": features})
 
 
 def _train(

@@ -36,12 +36,15 @@ DOORS = {
     "ray": {"cohort/rays.py"},
     "PyQt5": {"gui"},
     "captum": {"model"},
+    "lifelines": {"survival/curves.py"},
+    "openpyxl": {"survival/outcomes.py"},
     "typer": {"cli.py", "calls.py", "arguments.py"},
 }
 NETWORK = {"aiohttp", "ftplib", "http", "httpx", "requests", "smtplib", "socket", "ssl", "urllib", "urllib3", "xmlrpc"}
 PICKLES = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 HEAVY = {"h5py", "imagecodecs", "matplotlib", "numba", "numpy", "openslide", "PIL", "pydantic", "scipy", "shapely"}
 HEAVY |= {"skimage", "sklearn", "stardist", "tifffile", "tiffslide", "torch", "torch_geometric", "zarr"}
+HEAVY |= {"lifelines", "openpyxl", "pandas"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 VERBS = {path.stem for path in PACKAGE.glob("*.py")} - FACES - {"__init__"}
 

@@ -22,6 +22,7 @@ from hmgdm_plugin.schema.settings import (
     TrainingSettings,
     parse,
 )
+from hmgdm_plugin.schema.studies import OutcomeSettings, RiskSettings, SurvivalSettings
 
 REPO = Path(__file__).resolve().parents[1]
 README = (REPO / "README.md").read_text("utf-8")
@@ -91,6 +92,7 @@ def test_options_in_the_pages_exist(generator: ModuleType) -> None:
             (PretrainSettings, SourceSettings, GraphSettings, AutoencoderSettings, DiffusionSettings, TrainingSettings),
         ),
         ("train", (HeadsSettings, HeadSettings)),
+        ("survival", (SurvivalSettings, OutcomeSettings, RiskSettings)),
     ],
 )
 def test_the_example_is_valid_and_every_setting_is_explained(page: str, kinds: tuple[type[Settings], ...]) -> None:

@@ -51,7 +51,7 @@ def encode_labelled(tiles: Sequence[LabelledTile], model: LoadedModel, events: E
     twin = random_twin(model, seed)
     parts: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in (ENCODER, RANDOM, ENTITIES, STATISTICS)}
     pooled = []
-    for tile in events.track("encode", _encoded(tiles, model, events), len(tiles)):
+    for tile in events.track("encode", encoded_tiles(tiles, model, events), len(tiles)):
         area = tile.latent.weight()
         with torch.no_grad():
             parts[RANDOM].append((twin.embed(tile.latent).tokens(), area))
@@ -63,7 +63,7 @@ def encode_labelled(tiles: Sequence[LabelledTile], model: LoadedModel, events: E
     return Encoded({name: Tokens.of(rows) for name, rows in parts.items()}, np.stack(pooled))
 
 
-def _encoded(tiles: Sequence[LabelledTile], model: LoadedModel, events: Events) -> Iterator[EncodedTile]:
+def encoded_tiles(tiles: Sequence[LabelledTile], model: LoadedModel, events: Events) -> Iterator[EncodedTile]:
     """Encode tiles in order, opening each image once where its tiles stand together."""
     graph = model.card.graph
     for (image, mpp), group in groupby(tiles, lambda tile: (tile.image, tile.mpp)):

@@ -54,8 +54,9 @@ def heat_overlay(
     mpp_level0: float,
     colormap: str = "viridis",
     alpha: float = 0.5,
+    limits: tuple[float, float] | None = None,
 ) -> None:
-    """Draw one value per tile on the tissue, with a colour bar from the 2nd to the 98th percentile.
+    """Draw one value per tile on the tissue, with a colour bar from the 2nd to the 98th percentile, or of `limits`.
 
     Parameters
     ----------
@@ -86,7 +87,7 @@ def heat_overlay(
     from matplotlib.colors import ListedColormap, Normalize
 
     values = np.asarray(values, np.float64)
-    scale = ScalarMappable(Normalize(*canvas.span(values)), colormaps[colormap])
+    scale = ScalarMappable(Normalize(*(limits or canvas.span(values))), colormaps[colormap])
     colours = np.where(np.isfinite(values)[:, None], scale.to_rgba(np.nan_to_num(values))[:, :3], np.nan)
     picture, grey = blend(thumbnail, paint(tiles, colours, thumbnail.shape, downsample), alpha)
     figure, axes = canvas.sheet(

@@ -23,6 +23,8 @@ from typing import Any
 from .errors import HmgdmError, InputError
 
 RECORD, REPORT, SUMMARY = "run.json", "report.html", "summary.csv"
+METRICS_JSON, METRICS_CSV, PREDICTIONS, RESOLVED = "metrics.json", "metrics.csv", "predictions.csv", "settings.toml"
+RISK_WEIGHTS, RISK_FACTS = "model/weights.safetensors", "model/risk.json"
 EXPLAIN_RECORD, EXPLAIN_REPORT = "run-explain.json", "explain.html"
 BATCH, FAILURES, SLIDE, DIFFERENCES = "batch.json", "failures.csv", "slide.json", "differences.csv"
 _DISK = {errno.ENOSPC: "the disk is full", errno.EROFS: "the disk is read-only", errno.EDQUOT: "the quota is used up"}
@@ -130,6 +132,16 @@ def evaluation_csv(stage: str) -> str:
 def curve_png(stage: str) -> str:
     """Both as a picture."""
     return f"{stage}.png"
+
+
+def figure_png(what: str) -> str:
+    """A figure of a study: kaplan-meier, auc, brier, confusion, reliability."""
+    return f"figures/{what}.png"
+
+
+def contributions_csv(slide: str) -> str:
+    """What each tile of a slide adds to the log-risk of its patient."""
+    return f"contributions/{slide}.csv"
 
 
 def safe_name(text: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +68,33 @@ def check_leaks(
             raise InputError(
                 f"{what} {value!r} is in folds {some}", "make folds with patient_folds, one name per patient"
             )
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows to train on, to choose by, and to judge on."""
+
+    fold: int
+    train: Ints
+    validation: Ints
+    test: Ints
+
+
+def splits(folds: NDArray[np.integer], patients: Sequence[str]) -> Iterator[Split]:
+    """Each fold once for testing, the next for validation, the rest for training.
+
+    Raises
+    ------
+    InputError
+        Fewer than three folds, or a patient on two sides.
+    """
+    check_leaks(patients, None, None, folds)
+    every = np.unique(folds)
+    if len(every) < 3:
+        raise InputError(f"{len(every)} folds leave none to train on", "ask for three folds or more")
+    for test, validation in zip(every, np.roll(every, -1), strict=True):
+        train = np.flatnonzero((folds != test) & (folds != validation))
+        yield Split(int(test), train, np.flatnonzero(folds == validation), np.flatnonzero(folds == test))
 
 
 def _first_leak(values: Sequence[str], folds: NDArray[np.integer]) -> tuple[str, list[int]] | None:

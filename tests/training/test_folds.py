@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hmgdm_plugin.schema.errors import InputError
-from hmgdm_plugin.training.folds import check_leaks, patient_folds
+from hmgdm_plugin.training.folds import check_leaks, patient_folds, splits
 
 PATIENTS = [f"p{i % 14}" for i in range(140)]
 BENIGN = [float(int(p[1:]) < 4) for p in PATIENTS]
@@ -41,3 +41,24 @@ def test_leaks_are_refused_by_name(leaking):
     columns[leaking][3] = columns[leaking][0]
     with pytest.raises(InputError, match=rf"{leaking} '{columns[leaking][0]}' is in folds \[0, 1\]"):
         check_leaks(*columns.values(), folds)
+
+
+def test_22_patients_to_train_choose_and_judge_on_are_disjoint() -> None:
+    patients = [f"p{k % 11}" for k in range(60)]
+    folds = patient_folds(patients, 5, 0)
+    names = np.array(patients)
+    tested: list[int] = []
+    for split in splits(folds, patients):
+        sides = [set(names[rows]) for rows in (split.train, split.validation, split.test)]
+        assert all(sides)
+        assert sum(map(len, sides)) == len(set.union(*sides))
+        assert set.union(*sides) == set(patients)
+        tested += split.test.tolist()
+    assert sorted(tested) == list(range(60))
+
+
+def test_22_splits_refuse_a_patient_on_two_sides_and_too_few_folds() -> None:
+    with pytest.raises(InputError, match="patient 'a' is in folds"):
+        list(splits(np.array([0, 1, 2]), ["a", "a", "b"]))
+    with pytest.raises(InputError, match="three folds"):
+        list(splits(np.array([0, 1]), ["a", "b"]))

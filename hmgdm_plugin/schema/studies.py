@@ -1,0 +1,66 @@
+"""Settings of studies: what `hmgdm train survival` and `hmgdm train classify` read from their TOML."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from .settings import Positive, Seed, Settings
+
+TCGA = r"(TCGA-\w\w-\w{4}).*"  # the patient in the name of a slide of TCGA
+Folds = Annotated[int, Field(ge=3, le=50)]  # one to test, one to validate, the rest to train
+
+
+class OutcomeSettings(Settings):
+    """Where the outcome stands in the table; only `endpoint` matters for the layouts of TCGA-CDR and PORPOISE."""
+
+    path: Path
+    endpoint: str = "OS"  # TCGA-CDR: OS, DSS, DFI or PFI
+    patient: str = ""  # names of the columns, for any other table
+    time: str = ""
+    event: str = ""
+    unit: str = ""  # of the time
+    where: dict[str, str] = Field(default_factory=dict)  # only rows with these values, such as type = "KIRC"
+
+
+class RiskSettings(Settings):
+    """The network from tiles to a log-risk, and how it learns."""
+
+    neighbours: Annotated[int, Field(ge=1, le=64)] = 8
+    layers: Annotated[int, Field(ge=0, le=8)] = 2  # of messages between neighbours; 0: attention pooling alone
+    hidden: Annotated[int, Field(ge=4, le=1024)] = 32
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    epochs: Positive = 150
+    lr: Annotated[float, Field(gt=0)] = 5e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    patience: Positive = 50  # epochs without gain on the validation patients
+
+
+class SurvivalSettings(Settings):
+    """All of `hmgdm train survival`: feature files, outcome table, network, folds."""
+
+    features: tuple[Path, ...]  # .h5 files, or folders of them
+    outcome: OutcomeSettings
+    patient_pattern: str = TCGA  # its first group in a file's name is the patient, where the table has no such slide
+    slides: Path | None = None  # folder with the slides, to draw the maps on tissue
+    risk: RiskSettings = RiskSettings()
+    folds: Folds = 5
+    seed: Seed = 0
+    maps: Annotated[int, Field(ge=0)] = 6  # slides that get a picture of what raised and lowered their risk
+
+    @field_validator("patient_pattern")
+    @classmethod
+    def _compiles(cls, pattern: str) -> str:
+        return _with_group(pattern)
+
+
+def _with_group(pattern: str) -> str:
+    try:
+        if re.compile(pattern).groups:
+            return pattern
+    except re.error as error:
+        raise ValueError(f"not a regular expression ({error})") from error
+    raise ValueError("has no group in parentheses that is the patient")

@@ -1,0 +1,1 @@
+"""Time to an event from the tiles of slides: likelihood, network, and what a risk is judged by."""

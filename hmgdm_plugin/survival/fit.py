@@ -1,0 +1,174 @@
+"""Fit the network on some patients, with the partial likelihood of all of them at once at every step.
+
+The risk set of a patient is everybody still at risk, so a batch of patients would train another likelihood. Tiles of
+all patients need not fit in memory together for that: log-risks first, without gradient; then the slope of the loss
+along each of them is sent back through the network part by part, which is the same gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..schema.studies import RiskSettings
+from .concordance import Bools, Floats
+from .cox import cox_loss
+from .network import Bags, RiskNetwork, Risks
+from .slides import SlideFeatures, neighbours
+
+TILES_AT_ONCE = 60_000
+
+
+@dataclass(frozen=True)
+class Patient:
+    """One patient: all tiles of all slides (T, D), links within slides (2, M), tiles per slide by name, outcome."""
+
+    name: str
+    x: Tensor
+    links: Tensor
+    tiles: dict[str, int]
+    time: float
+    event: bool
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A network, the epoch it was taken from, and per epoch the loss on training and on validation patients."""
+
+    network: RiskNetwork
+    epoch: int
+    history: NDArray[np.float64]  # (epochs + 1, 2)
+
+
+def patient_of(name: str, slides: Sequence[SlideFeatures], outcome: tuple[float, bool], near: int) -> Patient:
+    """Join the slides of one patient; `near` is the number of neighbours of a tile."""
+    starts = np.cumsum([0, *(len(slide.features) for slide in slides)])
+    links = [neighbours(slide.corner_px, near) + start for slide, start in zip(slides, starts, strict=False)]
+    x = torch.from_numpy(np.concatenate([slide.features for slide in slides]))
+    tiles = {slide.name: len(slide.features) for slide in slides}
+    return Patient(name, x, torch.from_numpy(np.concatenate(links, axis=1)), tiles, *outcome)
+
+
+def outcomes_of(patients: Sequence[Patient]) -> tuple[Floats, Bools]:
+    """Time and event (n,) each."""
+    return np.array([p.time for p in patients], np.float64), np.array([p.event for p in patients], bool)
+
+
+def fit(train: Sequence[Patient], validation: Sequence[Patient], settings: RiskSettings, seed: int = 0) -> Fitted:
+    """Train on `train`; keep the epoch with the least loss on `validation`, untrained included.
+
+    Where `validation` is empty or nobody in it has an event, the last epoch is kept.
+    """
+    torch.manual_seed(seed)
+    network = RiskNetwork(train[0].x.shape[1], settings)
+    _standardise(network, train)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+    parts, held = _parts(train), _parts(validation)
+    blind = not any(p.event for p in validation)
+    best, best_epoch, best_state = np.inf, 0, deepcopy(network.state_dict())
+    history = []
+    for epoch in range(settings.epochs + 1):
+        losses = (_loss(network, parts, train), _loss(network, held, validation))
+        history.append(losses)
+        if blind or losses[1] < best - 1e-6:
+            best, best_epoch, best_state = losses[1], epoch, deepcopy(network.state_dict())
+        if epoch == settings.epochs or epoch - best_epoch >= settings.patience:
+            break
+        _step(network, optimiser, parts, train, seed + epoch)
+    network.load_state_dict(best_state)
+    return Fitted(network.eval(), best_epoch, np.array(history))
+
+
+def predict(network: RiskNetwork, patients: Sequence[Patient]) -> list[Risks]:
+    """Log-risk, contributions and gates, patient by patient."""
+    network.eval()
+    with torch.no_grad():
+        return [network(_bags([patient])) for patient in patients]
+
+
+def risks_of(network: RiskNetwork, patients: Sequence[Patient]) -> Floats:
+    """Log-risk (n,)."""
+    return np.array([float(found.risk[0]) for found in predict(network, patients)], np.float64)
+
+
+def _parts(patients: Sequence[Patient]) -> list[Bags]:
+    """Patients in order, joined up to so many tiles that they fit in memory."""
+    if not patients:
+        return []
+    groups: list[list[Patient]] = [[]]
+    size = 0
+    for patient in patients:
+        if groups[-1] and size + len(patient.x) > TILES_AT_ONCE:
+            groups.append([])
+            size = 0
+        groups[-1].append(patient)
+        size += len(patient.x)
+    return [_bags(group) for group in groups]
+
+
+def _bags(patients: Sequence[Patient]) -> Bags:
+    sizes = torch.tensor([len(p.x) for p in patients])
+    starts = sizes.cumsum(0) - sizes
+    links = torch.cat([p.links + start for p, start in zip(patients, starts, strict=True)], dim=1)
+    number = torch.repeat_interleave(torch.arange(len(patients)), sizes)
+    return Bags(torch.cat([p.x for p in patients]), links, number, len(patients))
+
+
+def _standardise(network: RiskNetwork, patients: Sequence[Patient]) -> None:
+    """Mean and deviation of the tiles of `patients`; a feature that never varies becomes 0."""
+    total = sum(len(p.x) for p in patients)
+    mean = sum((p.x.double().sum(0) for p in patients), torch.zeros(patients[0].x.shape[1]).double()) / total
+    square = sum(((p.x.double() - mean).square().sum(0) for p in patients), torch.zeros_like(mean)) / total
+    deviation = square.sqrt()
+    network.mean.copy_(mean)
+    network.scale.copy_(torch.where(deviation > 1e-6 * (mean.abs() + 1e-3), 1 / deviation, 0.0))
+
+
+def _targets(patients: Sequence[Patient]) -> tuple[Tensor, Tensor]:
+    time, event = outcomes_of(patients)
+    return torch.from_numpy(time), torch.from_numpy(event)
+
+
+def _loss(network: RiskNetwork, parts: Sequence[Bags], patients: Sequence[Patient]) -> float:
+    if not patients:
+        return float("nan")
+    network.eval()
+    with torch.no_grad():
+        risk = torch.cat([network(part).risk for part in parts])
+    return float(cox_loss(risk, *_targets(patients)))
+
+
+def _step(
+    network: RiskNetwork,
+    optimiser: torch.optim.Optimizer,
+    parts: Sequence[Bags],
+    patients: Sequence[Patient],
+    seed: int,
+) -> None:
+    """One step along the gradient of the whole likelihood; dropout falls alike in both passes."""
+    network.train()
+    optimiser.zero_grad()
+    with torch.no_grad():
+        risk = torch.cat([_seeded(network, part, seed + i) for i, part in enumerate(parts)])
+    slope = _slope(risk, patients)
+    for i, (part, own) in enumerate(zip(parts, slope.split([part.count for part in parts]), strict=True)):
+        _seeded(network, part, seed + i).backward(own)
+    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    optimiser.step()
+
+
+def _seeded(network: RiskNetwork, part: Bags, seed: int) -> Tensor:
+    torch.manual_seed(seed)
+    return network(part).risk
+
+
+def _slope(risk: Tensor, patients: Sequence[Patient]) -> Tensor:
+    risk = risk.detach().requires_grad_()
+    (slope,) = torch.autograd.grad(cox_loss(risk, *_targets(patients)), risk)
+    return slope
