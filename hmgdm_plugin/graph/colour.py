@@ -40,46 +40,56 @@ UNMIX = np.linalg.inv(_STAINS / np.linalg.norm(_STAINS, axis=1, keepdims=True)).
 
 
 @njit(cache=True, nogil=True)
-def lab_and_stains(rgb, linear, cube, xyz, density, unmix):  # type: ignore[no-untyped-def]
-    """RGB (H, W, 3) uint8 as planes (5, H, W): L, a, b, haematoxylin, eosin (optical density)."""
-    height, width = rgb.shape[0], rgb.shape[1]
-    out = np.empty((5, height, width), np.float32)
-    top = np.float32(cube.size - 2)
-    f = np.empty(3, np.float32)
-    for y in range(height):
-        for x in range(width):
+def _lab_and_stains(rgb, linear, cube, xyz, density, unmix, out):  # type: ignore[no-untyped-def]
+    """RGB (H, W, 3) uint8 as planes (5, H, W) in `out`: L, a, b, haematoxylin, eosin (optical density)."""
+    top, one, next_k = np.float32(cube.size - 2), np.float32(1.0), np.uint32(1)
+    for y in range(rgb.shape[0]):
+        for x in range(rgb.shape[1]):
             r, g, b = rgb[y, x, 0], rgb[y, x, 1], rgb[y, x, 2]
-            for i in range(3):
-                t = min(xyz[i, 0] * linear[r] + xyz[i, 1] * linear[g] + xyz[i, 2] * linear[b], np.float32(1.0)) * top
-                k = int(t)
-                f[i] = cube[k] + (t - np.float32(k)) * (cube[k + 1] - cube[k])
-            out[0, y, x] = np.float32(116.0) * f[1] - np.float32(16.0)
-            out[1, y, x] = np.float32(500.0) * (f[0] - f[1])
-            out[2, y, x] = np.float32(200.0) * (f[1] - f[2])
-            for s in range(2):
-                out[3 + s, y, x] = density[r] * unmix[0, s] + density[g] * unmix[1, s] + density[b] * unmix[2, s]
-    return out
+            lr, lg, lb = linear[r], linear[g], linear[b]
+            t0 = min(xyz[0, 0] * lr + xyz[0, 1] * lg + xyz[0, 2] * lb, one) * top
+            t1 = min(xyz[1, 0] * lr + xyz[1, 1] * lg + xyz[1, 2] * lb, one) * top
+            t2 = min(xyz[2, 0] * lr + xyz[2, 1] * lg + xyz[2, 2] * lb, one) * top
+            k0, k1, k2 = np.uint32(t0), np.uint32(t1), np.uint32(t2)
+            f0 = cube[k0] + (t0 - np.float32(k0)) * (cube[k0 + next_k] - cube[k0])
+            f1 = cube[k1] + (t1 - np.float32(k1)) * (cube[k1 + next_k] - cube[k1])
+            f2 = cube[k2] + (t2 - np.float32(k2)) * (cube[k2 + next_k] - cube[k2])
+            out[0, y, x] = np.float32(116.0) * f1 - np.float32(16.0)
+            out[1, y, x] = np.float32(500.0) * (f0 - f1)
+            out[2, y, x] = np.float32(200.0) * (f1 - f2)
+            dr, dg, db = density[r], density[g], density[b]
+            out[3, y, x] = dr * unmix[0, 0] + dg * unmix[1, 0] + db * unmix[2, 0]
+            out[4, y, x] = dr * unmix[0, 1] + dg * unmix[1, 1] + db * unmix[2, 1]
 
 
 @njit(cache=True, nogil=True)
-def _blur(planes, taps):  # type: ignore[no-untyped-def]  # noqa: C901  a kernel: one loop nest
-    """Convolve planes (C, H, W) with symmetric `taps` along both axes; edges are repeated."""
+def _weigh(row, taps, k, first, second, third, fourth):  # type: ignore[no-untyped-def]
+    """Add four rows to `row`, each times its tap."""
+    t0, t1, t2, t3 = taps[k], taps[k + 1], taps[k + 2], taps[k + 3]
+    for x in range(row.size):
+        row[x] = row[x] + t0 * first[x] + t1 * second[x] + t2 * third[x] + t3 * fourth[x]
+
+
+@njit(cache=True, nogil=True)
+def _blur(planes, taps, radius, line, rows, out):  # type: ignore[no-untyped-def]  # noqa: C901  a kernel: one loop nest
+    """Convolve planes (C, H, W) with `taps` along both axes into `out`; edges are repeated.
+
+    The 2 radius + 1 taps are filled up with zeros to a multiple of four, `line` and `rows` are zeros as much longer.
+    """
     count, height, width = planes.shape
-    radius = taps.size // 2
-    out = np.empty_like(planes)
-    rows = np.empty((height + 2 * radius, width), np.float32)
-    line = np.empty(width + 2 * radius, np.float32)
     for c in range(count):
         for y in range(height):
-            for x in range(width + 2 * radius):
-                line[x] = planes[c, y, min(max(x - radius, 0), width - 1)]
-            row = rows[y + radius]
+            source = planes[c, y]
+            for x in range(width):
+                line[radius + x] = source[x]
+            for x in range(radius):
+                line[x], line[radius + width + x] = source[0], source[width - 1]
+            row = rows[radius + y]
             for x in range(width):
                 row[x] = np.float32(0.0)
-            for k in range(taps.size):
-                weight = taps[k]
-                for x in range(width):
-                    row[x] += weight * line[x + k]
+            for k in range(0, taps.size, 4):
+                end = k + width
+                _weigh(row, taps, k, line[k:end], line[k + 1 : end + 1], line[k + 2 : end + 2], line[k + 3 : end + 3])
         for y in range(radius):
             for x in range(width):
                 rows[y, x] = rows[radius, x]
@@ -88,17 +98,15 @@ def _blur(planes, taps):  # type: ignore[no-untyped-def]  # noqa: C901  a kernel
             target = out[c, y]
             for x in range(width):
                 target[x] = np.float32(0.0)
-            for k in range(taps.size):
-                weight, source = taps[k], rows[y + k]
-                for x in range(width):
-                    target[x] += weight * source[x]
-    return out
+            for k in range(0, taps.size, 4):
+                _weigh(target, taps, k, rows[y + k], rows[y + k + 1], rows[y + k + 2], rows[y + k + 3])
 
 
 def planes_of(rgb: NDArray[np.uint8]) -> FloatPlane:
     """RGB (H, W, 3) uint8 as float32 planes (5, H, W): L, a, b, haematoxylin, eosin."""
-    planes: FloatPlane = lab_and_stains(np.ascontiguousarray(rgb), LINEAR, CUBE, XYZ, DENSITY, UNMIX)
-    return planes
+    out = np.empty((5, *rgb.shape[:2]), np.float32)
+    _lab_and_stains(np.ascontiguousarray(rgb), LINEAR, CUBE, XYZ, DENSITY, UNMIX, out)
+    return out
 
 
 def blur(planes: FloatPlane, sigma_px: float) -> FloatPlane:
@@ -107,5 +115,10 @@ def blur(planes: FloatPlane, sigma_px: float) -> FloatPlane:
         return planes
     radius = math.ceil(3 * sigma_px)
     taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma_px) ** 2)
-    blurred: FloatPlane = _blur(np.ascontiguousarray(planes), (taps / taps.sum()).astype(np.float32))
-    return blurred
+    filled = np.zeros(math.ceil(taps.size / 4) * 4, np.float32)
+    filled[: taps.size] = taps / taps.sum()
+    height, width = planes.shape[1:]
+    line, rows = np.zeros(width + filled.size, np.float32), np.zeros((height + filled.size, width), np.float32)
+    out = np.empty_like(planes)
+    _blur(np.ascontiguousarray(planes), filled, radius, line, rows, out)
+    return out

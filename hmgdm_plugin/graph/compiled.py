@@ -85,7 +85,7 @@ def _entities() -> None:
     labels = np.arange(64 * 64, dtype=np.int32).reshape(64, 64) // 1024
     merge(rgb, labels, 4, 0.04, 150)
     edges = edge_list(labels, 4)
-    smooth, coded = np.zeros((10, 64, 64), np.float32), np.zeros((6, 64, 64), np.uint8)
+    smooth, coded = np.zeros((10, 64, 64), np.float32), np.zeros((2, 64, 64), np.uint8)
     for members in (regions(labels, 4), bands(labels, edges, 4, 5)):
         cut_windows(rgb, members, 48, 32, (0, 0, 0))
         describe(smooth, coded, members)

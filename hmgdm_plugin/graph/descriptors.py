@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from .adjacency import Members
 from .colour import blur
-from .texture import RING_1, RING_2, TABLE_1, TABLE_2, dark_regions, gradient, patterns, peaks, rough_area
+from .texture import RING_1, RING_2, TABLE_1, TABLE_2, dark_regions, patterns, peaks, rough_areas
 
 _MOMENTS = ("lightness", "red-green", "blue-yellow", "haematoxylin", "eosin", "gradient", "fine", "middle", "coarse")
 _STAIN_EDGES = np.array([0.05, 0.15, 0.3], np.float32)
 _NUCLEUS_PX = 2.5, 5.0  # sigmas of the difference of Gaussians that answers to nuclei at 0.5 um/px
 _SEED_RADIUS_PX = 4
-_PALE_BLOB = np.float32(0.02)
+_PALE_BLOB = 0.02
+_BINS_2 = 18  # patterns of 16 pixels; those of 8 have 10
 NAMES: tuple[str, ...] = (
     *(f"{name} mean" for name in _MOMENTS),
     *(f"{name} spread" for name in _MOMENTS),
@@ -51,83 +52,125 @@ def planes_for(rgb: NDArray[np.uint8], planes: NDArray[np.float32]) -> tuple[NDA
     -------
     smooth : (10, H, W) float32
         The nine planes of which mean and spread are taken, then the rough nuclear area.
-    coded : (6, H, W) uint8
-        Patterns of 8 and 16 pixels, dark and pale blobs, dark pixels, border of dark pixels.
+    coded : (2, H, W) uint8
+        Patterns of 8 and 16 pixels as one number; levels of haematoxylin and eosin (2 bits each) with dark blob,
+        pale blob, dark pixel, border of dark pixels (1 bit each).
     """
     stain = np.ascontiguousarray(planes[3:4])
     fine, small, large = (blur(stain, sigma)[0] for sigma in (1.0, *_NUCLEUS_PX))
-    grey = rgb.sum(axis=2, dtype=np.int32)
+    grey = rgb[:, :, 0].astype(np.int32) + rgb[:, :, 1] + rgb[:, :, 2]
     dark, labels, count = dark_regions(fine)
-    seeds = peaks(small - large, np.float32(0.0), _SEED_RADIUS_PX) & dark
-    pale = peaks(large - small, _PALE_BLOB, _SEED_RADIUS_PX) & (1 - dark)
-    border = dark & (1 - _inner(dark))
-    edge = gradient(np.ascontiguousarray(planes[0]))
-    bands = np.abs(stain[0] - fine), np.abs(fine - small), np.abs(small - large)
-    smooth = np.stack([*planes, edge, *bands, rough_area(dark, seeds, labels, count)])
-    coded = np.stack([patterns(grey, RING_1, TABLE_1), patterns(grey, RING_2, TABLE_2), seeds, pale, dark, border])
+    blobs = small - large
+    seeds = peaks(blobs, 0.0, _SEED_RADIUS_PX) & dark
+    pale = peaks(-blobs, _PALE_BLOB, _SEED_RADIUS_PX) & (1 - dark)
+    areas = rough_areas(dark, seeds, labels, count)
+    smooth, coded = np.empty((10, *grey.shape), np.float32), np.empty((2, *grey.shape), np.uint8)
+    smooth[:5] = planes
+    rings = patterns(grey, ((RING_1, TABLE_1), (RING_2, TABLE_2)))
+    _layers(fine, small, blobs, areas, labels, dark, seeds, pale, rings, _STAIN_EDGES, smooth, coded)
     return smooth, coded
 
 
-def _inner(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Pixels of `mask` whose four neighbours are in it too; the tile's border counts as inside."""
-    padded = np.pad(mask, 1, mode="edge")
-    return mask & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-
-
 @njit(cache=True, nogil=True)
-def _describe(smooth, coded, pixels, offsets, cuts, count):  # type: ignore[no-untyped-def]
-    """Descriptor rows (K, count) float32 of the member lists; order as NAMES."""
-    members, width = offsets.size - 1, smooth.shape[2]
-    out = np.zeros((members, count), np.float32)
-    for i in range(members):
-        row, n = out[i], offsets[i + 1] - offsets[i]
-        total = np.zeros(10, np.float64)
-        square = np.zeros(10, np.float64)
-        sx = sy = sxx = syy = sxy = 0.0
-        dark = dark_border = inner = 0
-        for k in range(offsets[i], offsets[i + 1]):
-            y, x = pixels[k] // width, pixels[k] % width
-            for c in range(10):
-                value = np.float64(smooth[c, y, x])
-                total[c] += value
-                square[c] += value * value
-            for s in range(2):
-                level = 0
-                for cut in cuts:
-                    level += smooth[3 + s, y, x] > cut
-                row[18 + 4 * s + level] += 1
-            row[26 + coded[0, y, x]] += 1
-            row[36 + coded[1, y, x]] += 1
-            row[54] += coded[2, y, x]
-            row[55] += coded[3, y, x]
-            dark += coded[4, y, x]
-            dark_border += coded[5, y, x]
+def _layers(fine, small, blobs, areas, labels, dark, seeds, pale, rings, cuts, smooth, coded):  # type: ignore[no-untyped-def]
+    """Fill planes 5 to 9 of `smooth`, whose first five are given, and `coded`."""
+    height, width = fine.shape
+    for y in range(height):
+        above, below = max(y - 1, 0), min(y + 1, height - 1)
+        for x in range(width):
+            left, right = max(x - 1, 0), min(x + 1, width - 1)
+            dx = smooth[0, y, right] - smooth[0, y, left]
+            dy = smooth[0, below, x] - smooth[0, above, x]
+            smooth[5, y, x] = np.sqrt(dx * dx + dy * dy)
+            smooth[6, y, x] = abs(smooth[3, y, x] - fine[y, x])
+            smooth[7, y, x] = abs(fine[y, x] - small[y, x])
+            smooth[8, y, x] = abs(blobs[y, x])
+            inside = dark[y, x]
+            smooth[9, y, x] = areas[labels[y, x]] if inside else np.float32(0.0)
+            rim = inside & (1 - (dark[above, x] & dark[below, x] & dark[y, left] & dark[y, right]))
+            level = 0
+            for cut in cuts:
+                level += (smooth[3, y, x] > cut) + 4 * (smooth[4, y, x] > cut)
+            coded[0, y, x] = rings[0, y, x] * _BINS_2 + rings[1, y, x]
+            coded[1, y, x] = level + 16 * seeds[y, x] + 32 * pale[y, x] + 64 * inside + 128 * rim
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _moments(total, square, n):  # type: ignore[no-untyped-def]
+    """Mean and standard deviation of `n` values from their sum and their sum of squares."""
+    mean = total / n
+    return mean, np.sqrt(max(square / n - mean * mean, 0.0))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _describe(smooth, coded, pixels, offsets, width, times, out):  # type: ignore[no-untyped-def]  # noqa: C901  a kernel: one loop nest
+    """Descriptors of the member lists into `out` (K, len(NAMES)), which is all zeros; order as NAMES.
+
+    `times` (2, 256) counts how often each value of the two planes of `coded` occurs in a member.
+    """
+    for i in range(offsets.size - 1):
+        row, begin, end = out[i], offsets[i], offsets[i + 1]
+        for code in range(256):
+            times[0, code] = times[1, code] = 0
+        sx = sy = sxx = syy = sxy = inner = 0
+        y = pixels[begin] // width
+        after, last = (y + 1) * width, -2
+        for k in range(begin, end):
+            p = pixels[k]
+            times[0, coded[0, p]] += 1
+            times[1, coded[1, p]] += 1
+            while p >= after:
+                after += width
+                y += 1
+            x = p - after + width
             sx, sy = sx + x, sy + y
             sxx, syy, sxy = sxx + x * x, syy + y * y, sxy + x * y
-            if k + 1 < offsets[i + 1] and pixels[k + 1] == pixels[k] + 1:
-                inner += 1
-        for c in range(9):
-            mean = total[c] / n
-            row[c] = mean
-            row[9 + c] = np.sqrt(max(square[c] / n - mean * mean, 0.0))
+            inner += p == last + 1
+            last = p
+        n, dark = end - begin, 0
+        for code in range(256):
+            found = times[1, code]
+            row[18 + (code & 3)] += found
+            row[22 + (code >> 2 & 3)] += found
+            row[54] += (code >> 4 & 1) * found
+            row[55] += (code >> 5 & 1) * found
+            dark += (code >> 6 & 1) * found
+            row[57] += (code >> 7) * found
+        for code in range(10 * _BINS_2):
+            row[26 + code // _BINS_2] += times[0, code]
+            row[36 + code % _BINS_2] += times[0, code]
         for k in range(18, 54):
             row[k] /= n
         row[54] *= 100.0 / n
         row[55] *= 100.0 / n
         row[56] = dark / n
-        row[57] = dark_border / max(dark, 1)
-        area = total[9] / max(dark, 1)
-        row[58] = area
-        row[59] = np.sqrt(max(square[9] / max(dark, 1) - area * area, 0.0))
+        row[57] /= max(dark, 1)
+        for c in range(0, 10, 2):
+            first, second = smooth[c], smooth[c + 1]
+            total_1 = total_2 = square_1 = square_2 = 0.0
+            for k in range(begin, end):
+                p = np.uint32(pixels[k])
+                value_1, value_2 = np.float64(first[p]), np.float64(second[p])
+                total_1 += value_1
+                total_2 += value_2
+                square_1 += value_1 * value_1
+                square_2 += value_2 * value_2
+            row[c], row[9 + c] = _moments(total_1, square_1, n)
+            if c < 8:
+                row[c + 1], row[10 + c] = _moments(total_2, square_2, n)
+            else:
+                row[58], row[59] = _moments(total_2, square_2, max(dark, 1))
         row[60] = np.log(n)
-        vx, vy, vxy = sxx / n - (sx / n) ** 2 + 1 / 12, syy / n - (sy / n) ** 2 + 1 / 12, sxy / n - sx * sy / n / n
+        mx, my = sx / n, sy / n
+        vx, vy, vxy = sxx / n - mx * mx + 1 / 12, syy / n - my * my + 1 / 12, sxy / n - float(sx) * sy / n / n
         gap = np.sqrt((vx - vy) ** 2 + 4 * vxy * vxy)
         row[61] = 1.0 - np.sqrt(max(vx + vy - gap, 0.0) / (vx + vy + gap))
         row[62] = (n - inner) / np.sqrt(n)
-    return out
 
 
 def describe(smooth: NDArray[np.float32], coded: NDArray[np.uint8], members: Members) -> NDArray[np.float16]:
     """Descriptors (K, len(NAMES)) float16 of the entities or bands in `members`."""
-    rows = _describe(smooth, coded, members.pixels, members.offsets, _STAIN_EDGES, len(NAMES))
+    rows, times = np.zeros((len(members), len(NAMES)), np.float32), np.empty((2, 256), np.int32)
+    width = smooth.shape[2]
+    _describe(smooth.reshape(10, -1), coded.reshape(2, -1), members.pixels, members.offsets, width, times, rows)
     return rows.astype(np.float16)

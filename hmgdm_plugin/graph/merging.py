@@ -16,109 +16,193 @@ _BINS = 4
 
 
 @njit(cache=True, nogil=True)
-def _statistics(rgb, labels, count):  # type: ignore[no-untyped-def]
-    """Pixel count, colour sums and histograms of each region: (count, 4 + 3 * bins) float64."""
-    sums = np.zeros((count, 4 + 3 * _BINS), np.float64)
+def _statistics(rgb, labels, sums):  # type: ignore[no-untyped-def]
+    """Pixel count, colour sums and histograms of each region into `sums` (count, 4 + 3 * bins), which are zeros."""
     for y in range(labels.shape[0]):
         for x in range(labels.shape[1]):
-            s = sums[labels[y, x]]
-            s[0] += 1.0
+            a = np.uint32(labels[y, x])
+            sums[a, 0] += 1.0
             for c in range(3):
                 value = rgb[y, x, c]
-                s[1 + c] += value
-                s[4 + c * _BINS + (value >> 6)] += 1.0
-    return sums
+                sums[a, 1 + c] += value
+                sums[a, 4 + c * _BINS + (value >> 6)] += 1.0
 
 
 @njit(cache=True, nogil=True)
-def contacts(labels, count):  # type: ignore[no-untyped-def]
-    """Which regions touch, diagonals included: (count, count) bool, symmetric, empty diagonal."""
+def _pair(a, b, first, link, pairs, total):  # type: ignore[no-untyped-def]
+    """Note that `a` and `b` touch, unless it is known; returns how many pairs there are."""
+    u, v = min(a, b), max(a, b)
+    k = first[u]
+    while k >= 0:
+        if pairs[1, k] == v:
+            return total
+        k = link[k]
+    pairs[0, total], pairs[1, total] = u, v
+    link[total], first[u] = first[u], total
+    return total + 1
+
+
+@njit(cache=True, nogil=True)
+def _contacts(labels, first, link, pairs):  # type: ignore[no-untyped-def]
+    """Pairs u < v of touching regions into `pairs` (2, ...); returns how many.
+
+    `first` (count,) is -1 everywhere; with `link` it chains the pairs of each u.
+    """
     height, width = labels.shape
-    touch = np.zeros((count, count), np.bool_)
+    total = 0
     for y in range(height):
+        row, below = labels[y], labels[min(y + 1, height - 1)]
         for x in range(width):
-            a = labels[y, x]
-            if x + 1 < width:
-                touch[a, labels[y, x + 1]] = True
-            if y + 1 < height:
-                touch[a, labels[y + 1, x]] = True
-                if x + 1 < width:
-                    touch[a, labels[y + 1, x + 1]] = True
-                if x > 0:
-                    touch[a, labels[y + 1, x - 1]] = True
-    for a in range(count):
-        touch[a, a] = False
-        for b in range(a):
-            if touch[a, b] or touch[b, a]:
-                touch[a, b] = touch[b, a] = True
-    return touch
+            right = min(x + 1, width - 1)
+            a, b, c, d = row[x], row[right], below[x], below[right]
+            if a == b and c == d and a == c:
+                continue
+            if a != b:
+                total = _pair(a, b, first, link, pairs, total)
+            if a != c:
+                total = _pair(a, c, first, link, pairs, total)
+            if a != d:
+                total = _pair(a, d, first, link, pairs, total)
+            if b != c:
+                total = _pair(b, c, first, link, pairs, total)
+    return total
+
+
+def contacts(labels: Labels, count: int) -> NDArray[np.int32]:
+    """Pairs u < v of regions that touch (2, M), diagonals included, in the order in which they are met."""
+    most = min(count * (count - 1) // 2, 4 * labels.size)
+    first, link, pairs = np.full(count, -1, np.int32), np.empty(most, np.int32), np.empty((2, most), np.int32)
+    return np.ascontiguousarray(pairs[:, : _contacts(labels, first, link, pairs)])
 
 
 @njit(cache=True, nogil=True)
-def weight(u, v):  # type: ignore[no-untyped-def]
-    """Dissimilarity in [0, 1] of two rows of `_statistics`."""
+def _norms(stats, a, norms):  # type: ignore[no-untyped-def]
+    """Squared lengths of the histograms and of the mean of region `a`, into its row of `norms`."""
+    for c in range(3):
+        total = 0.0
+        for k in range(4 + c * _BINS, 4 + (c + 1) * _BINS):
+            total += stats[a, k] * stats[a, k]
+        norms[a, c] = total
+    total = 1e-12
+    for k in range(1, 4):
+        total += stats[a, k] * stats[a, k]
+    norms[a, 3] = total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _weight(stats, norms, a, b, min_area):  # type: ignore[no-untyped-def]
+    """Dissimilarity in [0, 1] of two regions; too small a region must merge, so its weight counts from -1."""
     histogram = 0.0
     for c in range(3):
-        nu = nv = uv = 0.0
+        both = 0.0
         for k in range(4 + c * _BINS, 4 + (c + 1) * _BINS):
-            nu += u[k] * u[k]
-            nv += v[k] * v[k]
-            uv += u[k] * v[k]
-        histogram += np.sqrt(max(2.0 - 2.0 * uv / np.sqrt(nu * nv), 0.0))
-    nu = nv = uv = 1e-12
+            both += stats[a, k] * stats[b, k]
+        histogram += np.sqrt(max(2.0 - 2.0 * both / np.sqrt(norms[a, c] * norms[b, c]), 0.0))
+    both = 1e-12
     for k in range(1, 4):
-        nu += u[k] * u[k]
-        nv += v[k] * v[k]
-        uv += u[k] * v[k]
-    mean = np.sqrt(max(2.0 - 2.0 * uv / np.sqrt(nu * nv), 0.0))
-    return 0.5 * (histogram / 3.0) / 2.0 + 0.5 * mean / 2.0
+        both += stats[a, k] * stats[b, k]
+    mean = np.sqrt(max(2.0 - 2.0 * both / np.sqrt(norms[a, 3] * norms[b, 3]), 0.0))
+    weight = 0.5 * (histogram / 3.0) / 2.0 + 0.5 * mean / 2.0
+    return weight - 1.0 if stats[a, 0] < min_area or stats[b, 0] < min_area else weight
 
 
 @njit(cache=True, nogil=True)
-def _merge(stats, touch, threshold, min_area):  # type: ignore[no-untyped-def]  # noqa: C901  a kernel: one loop nest
-    """Merge regions in place; returns for each region the one it went into (itself if it stayed)."""
-    count = stats.shape[0]
-    into = np.arange(count)
-    best = np.full(count, np.inf)
-    mate = np.full(count, -1, np.int64)
+def _root(into, a):  # type: ignore[no-untyped-def]
+    """The region that `a` is part of by now."""
+    while into[a] != a:
+        into[a] = into[into[a]]
+        a = into[a]
+    return a
+
+
+@njit(cache=True, nogil=True)
+def _play(best, tree, c):  # type: ignore[no-untyped-def]
+    """Play the matches of region `c` again: node n of `tree` is the better of nodes 2 n and 2 n + 1, or the first."""
+    node = (tree.size // 2 + c) // 2
+    while node > 0:
+        a, b = tree[2 * node], tree[2 * node + 1]
+        tree[node] = a if best[a] <= best[b] else b
+        node //= 2
+
+
+@njit(cache=True, nogil=True)
+def _look(a, stats, norms, first, link, other, into, best, mate, min_area):  # type: ignore[no-untyped-def]
+    """Find the most similar neighbour of `a`, the first of several."""
+    best[a], mate[a] = np.inf, -1
+    k = first[a]
+    while k >= 0:
+        b = _root(into, other[k])
+        w = _weight(stats, norms, a, b, min_area)
+        if w < best[a] or (w == best[a] and b < mate[a]):
+            best[a], mate[a] = w, b
+        k = link[k]
+
+
+@njit(cache=True, nogil=True)
+def _merge(labels, stats, norms, pairs, first, last, link, other, into, met, best, mate, tree, limit, min_area, out):  # type: ignore[no-untyped-def]  # noqa: C901  a kernel: one loop nest
+    """Merge regions until no weight is below `limit`, write the new labels to `out`; returns how many are left.
+
+    The neighbours of region a are chained from first[a] to last[a]; the root of `tree` is the region with the
+    smallest weight to its most similar neighbour. A merger changes the weights of one region, so only its neighbours
+    are looked at again.
+    """
+    count, leaves = into.size, tree.size // 2
     for a in range(count):
-        _nearest(a, stats, touch, best, mate, min_area)
-    while True:
-        a = 0
-        for c in range(count):
-            if best[c] < best[a]:
-                a = c
-        if not best[a] < threshold:
-            return into
-        b = mate[a]
-        keep, gone = min(a, b), max(a, b)
+        _norms(stats, a, norms)
+        into[a], first[a], last[a], met[a], best[a], mate[a] = a, -1, -1, -1, np.inf, -1
+    for k in range(pairs.shape[1]):
+        w = _weight(stats, norms, pairs[0, k], pairs[1, k], min_area)
+        for end in range(2):
+            a, b, half = pairs[end, k], pairs[1 - end, k], 2 * k + end
+            last[a] = half if first[a] < 0 else last[a]
+            other[half], link[half], first[a] = b, first[a], half
+            if w < best[a] or (w == best[a] and b < mate[a]):
+                best[a], mate[a] = w, b
+    best[count] = np.inf
+    for n in range(leaves):
+        tree[leaves + n] = min(n, count)
+    for n in range(leaves - 1, 0, -1):
+        tree[n] = tree[2 * n] if best[tree[2 * n]] <= best[tree[2 * n + 1]] else tree[2 * n + 1]
+    while best[tree[1]] < limit:
+        keep, gone = min(tree[1], mate[tree[1]]), max(tree[1], mate[tree[1]])
         for k in range(stats.shape[1]):
             stats[keep, k] += stats[gone, k]
-        for c in range(count):
-            if into[c] == gone:
-                into[c] = keep
-        for c in range(count):
-            if touch[gone, c]:
-                touch[gone, c] = touch[c, gone] = False
-                if c != keep:
-                    touch[keep, c] = touch[c, keep] = True
-        best[gone], mate[gone] = np.inf, -1
-        for c in range(count):
-            if c == keep or touch[keep, c]:
-                _nearest(c, stats, touch, best, mate, min_area)
-
-
-@njit(cache=True, nogil=True)
-def _nearest(a, stats, touch, best, mate, min_area):  # type: ignore[no-untyped-def]
-    """Find the most similar neighbour of `a`; too small a region must merge, so its weight counts from -1."""
-    best[a], mate[a] = np.inf, -1
-    for b in range(stats.shape[0]):
-        if touch[a, b]:
-            w = weight(stats[a], stats[b])
-            if stats[a, 0] < min_area or stats[b, 0] < min_area:
-                w -= 1.0
-            if w < best[a]:
-                best[a], mate[a] = w, b
+        _norms(stats, keep, norms)
+        into[gone] = keep
+        link[last[keep]], last[keep] = first[gone], last[gone]
+        best[gone] = best[keep] = np.inf
+        mate[keep] = before = -1
+        k = first[keep]
+        while k >= 0:
+            c = _root(into, other[k])
+            if c == keep or met[c] == gone:
+                if before < 0:
+                    first[keep] = link[k]
+                else:
+                    link[before] = link[k]
+                k = link[k]
+                continue
+            met[c], other[k], before = gone, c, k
+            w = _weight(stats, norms, keep, c, min_area)
+            if w < best[keep] or (w == best[keep] and c < mate[keep]):
+                best[keep], mate[keep] = w, c
+            if w < best[c] or (w == best[c] and keep <= mate[c]):
+                best[c], mate[c] = w, keep
+            elif mate[c] == gone or mate[c] == keep:
+                _look(c, stats, norms, first, link, other, into, best, mate, min_area)
+            _play(best, tree, c)
+            k = link[k]
+        last[keep] = before
+        _play(best, tree, gone)
+        _play(best, tree, keep)
+    left = 0
+    for a in range(count):
+        met[a] = left if into[a] == a else met[into[a]]
+        left += into[a] == a
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            out[y, x] = met[labels[y, x]]
+    return left
 
 
 def merge(rgb: NDArray[np.uint8], labels: Labels, count: int, threshold: float, min_area_px: int) -> tuple[Labels, int]:
@@ -138,7 +222,12 @@ def merge(rgb: NDArray[np.uint8], labels: Labels, count: int, threshold: float, 
         Regions in scan order of their first pixel.
     count : int
     """
-    stats = _statistics(rgb, labels, count)
-    into = _merge(stats, contacts(labels, count), threshold, min_area_px)
-    kept, numbers = np.unique(into, return_inverse=True)
-    return numbers.astype(np.int32)[labels], len(kept)
+    stats, norms, best = np.zeros((count, 4 + 3 * _BINS)), np.empty((count, 4)), np.empty(count + 1)
+    _statistics(rgb, labels, stats)
+    pairs, out = contacts(labels, count), np.empty_like(labels)
+    first, last, into, met, mate = np.empty((5, count), np.int32)
+    link, other = np.empty((2, 2 * pairs.shape[1]), np.int32)
+    tree = np.zeros(2 << (count - 1).bit_length(), np.int32)
+    left = _merge(labels, stats, norms, pairs, first, last, link, other, into, met, best, mate, tree, float(threshold),
+                  min_area_px, out)  # fmt: skip
+    return out, left

@@ -3,16 +3,21 @@
 Local binary patterns (Ojala et al., 2002) are the rotation-invariant uniform ones, taken on the square rings
 of 8 and 16 pixels. Blobs are local maxima of differences of Gaussians of haematoxylin; a rough nuclear area is
 that of a dark connected region shared among the blobs in it. Nothing here is a segmentation: these planes
-describe, `nuclei` detects.
+describe, `nuclei` detects. Kernels fill the arrays they are given.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from .superpixels import connected
+
+Bytes = NDArray[np.uint8]
+_PAD = 2  # radius of the larger ring
 
 RING_1 = np.array([(-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1)], np.int64)
 RING_2 = np.array(
@@ -37,81 +42,88 @@ TABLE_1, TABLE_2 = uniform_table(8), uniform_table(16)
 
 
 @njit(cache=True, nogil=True)
-def patterns(grey, ring, table):  # type: ignore[no-untyped-def]
-    """Uniform pattern (H, W) uint8 of every pixel of `grey`; beyond the border the nearest pixel counts."""
-    height, width = grey.shape
-    radius = ring.shape[0] // 8
-    padded = np.empty((height + 2 * radius, width + 2 * radius), np.int32)
-    for y in range(height + 2 * radius):
-        for x in range(width + 2 * radius):
-            padded[y, x] = grey[min(max(y - radius, 0), height - 1), min(max(x - radius, 0), width - 1)]
-    out = np.empty((height, width), np.uint8)
-    code = np.empty(width, np.int32)
+def _patterns(padded, ring, table, code, out):  # type: ignore[no-untyped-def]
+    """Uniform pattern of every pixel into `out` (H, W); `padded` has _PAD more on each side, `code` holds a row."""
+    height, width = out.shape
     for y in range(height):
-        centre = padded[y + radius, radius : radius + width]
+        centre = padded[y + _PAD, _PAD : _PAD + width]
         for x in range(width):
             code[x] = 0
-        for k in range(ring.shape[0]):
-            other = padded[y + radius + ring[k, 0], radius + ring[k, 1] : radius + ring[k, 1] + width]
+        for k in range(0, ring.shape[0], 4):
+            x0, x1, x2, x3 = ring[k, 1], ring[k + 1, 1], ring[k + 2, 1], ring[k + 3, 1]
+            near0 = padded[y + ring[k, 0], x0 : x0 + width]
+            near1 = padded[y + ring[k + 1, 0], x1 : x1 + width]
+            near2 = padded[y + ring[k + 2, 0], x2 : x2 + width]
+            near3 = padded[y + ring[k + 3, 0], x3 : x3 + width]
             for x in range(width):
-                code[x] |= np.int32(other[x] >= centre[x]) << k
+                c = centre[x]
+                bits = np.int32(near0[x] >= c) | np.int32(near1[x] >= c) << 1
+                bits |= np.int32(near2[x] >= c) << 2 | np.int32(near3[x] >= c) << 3
+                code[x] |= bits << k
         for x in range(width):
             out[y, x] = table[code[x]]
+
+
+def patterns(grey: NDArray[np.int32], rings: Sequence[tuple[NDArray[np.int64], NDArray[np.uint8]]]) -> Bytes:
+    """Uniform patterns (R, H, W) of `grey` (H, W) for R rings with their tables; the border repeats."""
+    padded = np.empty((grey.shape[0] + 2 * _PAD, grey.shape[1] + 2 * _PAD), np.int32)
+    padded[_PAD:-_PAD, _PAD:-_PAD] = grey
+    padded[:_PAD], padded[-_PAD:] = padded[_PAD], padded[-_PAD - 1]
+    padded[:, :_PAD], padded[:, -_PAD:] = padded[:, _PAD : _PAD + 1], padded[:, -_PAD - 1 : -_PAD]
+    code, out = np.empty(grey.shape[1], np.int32), np.empty((len(rings), *grey.shape), np.uint8)
+    for number, (ring, table) in enumerate(rings):
+        _patterns(padded, ring + _PAD, table, code, out[number])
     return out
 
 
 @njit(cache=True, nogil=True)
-def gradient(plane):  # type: ignore[no-untyped-def]
-    """Length of the central-difference gradient (H, W); one-sided at the border."""
-    height, width = plane.shape
-    out = np.empty((height, width), np.float32)
-    for y in range(height):
-        up, down = plane[max(y - 1, 0)], plane[min(y + 1, height - 1)]
-        for x in range(width):
-            dx = plane[y, min(x + 1, width - 1)] - plane[y, max(x - 1, 0)]
-            dy = down[x] - up[x]
-            out[y, x] = np.sqrt(dx * dx + dy * dy)
-    return out
-
-
-@njit(cache=True, nogil=True)
-def peaks(response, threshold, radius):  # type: ignore[no-untyped-def]
-    """Local maxima (H, W) uint8 of `response` above `threshold` within `radius`; ties go to the first in scan order."""
+def _peaks(response, threshold, radius, out):  # type: ignore[no-untyped-def]
+    """Local maxima of `response` into `out` (H, W) uint8: first those among four neighbours, then among all."""
     height, width = response.shape
-    out = np.zeros((height, width), np.uint8)
     for y in range(height):
+        row, up, down, top = response[y], response[max(y - 1, 0)], response[min(y + 1, height - 1)], out[y]
+        for x in range(1, width - 1):
+            value = row[x]
+            top[x] = (
+                (value > threshold)
+                & (value >= row[x - 1])
+                & (value >= row[x + 1])
+                & (value >= up[x])
+                & (value >= down[x])
+            )
+        top[0], top[width - 1] = row[0] > threshold, row[width - 1] > threshold
         for x in range(width):
-            value = response[y, x]
-            if value <= threshold:
-                continue
-            top = True
-            for yy in range(max(y - radius, 0), min(y + radius + 1, height)):
-                for xx in range(max(x - radius, 0), min(x + radius + 1, width)):
-                    other = response[yy, xx]
-                    first = yy < y or (yy == y and xx < x)
-                    if other > value or (other == value and first):
-                        top = False
-                        break
-                if not top:
-                    break
-            out[y, x] = top
+            if top[x]:
+                value, highest = row[x], True
+                for yy in range(max(y - radius, 0), min(y + radius + 1, height)):
+                    for xx in range(max(x - radius, 0), min(x + radius + 1, width)):
+                        other = response[yy, xx]
+                        first = yy < y or (yy == y and xx < x)
+                        highest &= not (other > value or (other == value and first))
+                top[x] = highest
+
+
+def peaks(response: NDArray[np.float32], threshold: float, radius: int) -> Bytes:
+    """Local maxima (H, W) of `response` above `threshold` within `radius`; ties go to the first in scan order."""
+    out = np.empty(response.shape, np.uint8)
+    _peaks(response, np.float32(threshold), radius, out)
     return out
 
 
 @njit(cache=True, nogil=True)
-def otsu(plane, low, high):  # type: ignore[no-untyped-def]
-    """Otsu's threshold of `plane` over 64 bins between `low` and `high` (Otsu, 1979)."""
-    bins = np.zeros(64, np.int64)
+def _otsu(plane, low, high, bins):  # type: ignore[no-untyped-def]
+    """Otsu's threshold of `plane`; `bins` are empty counts between `low` and `high`."""
+    last = bins.size - 1
     for y in range(plane.shape[0]):
         for x in range(plane.shape[1]):
-            k = int((plane[y, x] - low) / (high - low) * 64)
-            bins[min(max(k, 0), 63)] += 1
+            k = int((plane[y, x] - low) / (high - low) * bins.size)
+            bins[min(max(k, 0), last)] += 1
     total, total_sum = 0, 0.0
-    for k in range(64):
+    for k in range(bins.size):
         total += bins[k]
         total_sum += k * bins[k]
     best, cut, below, below_sum = -1.0, 0, 0, 0.0
-    for k in range(63):
+    for k in range(last):
         below += bins[k]
         below_sum += k * bins[k]
         above = total - below
@@ -121,32 +133,36 @@ def otsu(plane, low, high):  # type: ignore[no-untyped-def]
         between = below * 1.0 * above * gap * gap
         if between > best:
             best, cut = between, k + 1
-    return low + (high - low) * cut / 64
+    return low + (high - low) * cut / bins.size
+
+
+def otsu(plane: NDArray[np.float32], low: float, high: float) -> float:
+    """Otsu's threshold of `plane` over 64 bins between `low` and `high` (Otsu, 1979)."""
+    return float(_otsu(plane, np.float32(low), np.float32(high), np.zeros(64, np.int64)))
 
 
 @njit(cache=True, nogil=True)
-def rough_area(dark, blobs, labels, count):  # type: ignore[no-untyped-def]
-    """Log of pixels per blob of the dark region under each pixel; 0 outside dark regions: (H, W) float32."""
-    size = np.zeros(count, np.int64)
-    seeds = np.zeros(count, np.int64)
-    height, width = dark.shape
-    for y in range(height):
-        for x in range(width):
+def _rough_areas(dark, blobs, labels, sums, out):  # type: ignore[no-untyped-def]
+    """Log of pixels per blob of each dark region into `out` (K,); `sums` (2, K) are zeros for pixels and blobs."""
+    for y in range(dark.shape[0]):
+        for x in range(dark.shape[1]):
             if dark[y, x]:
-                size[labels[y, x]] += 1
-                seeds[labels[y, x]] += blobs[y, x]
-    out = np.zeros((height, width), np.float32)
-    for y in range(height):
-        for x in range(width):
-            if dark[y, x]:
-                c = labels[y, x]
-                out[y, x] = np.log(size[c] / max(seeds[c], 1))
+                sums[0, labels[y, x]] += 1
+                sums[1, labels[y, x]] += blobs[y, x]
+    for c in range(out.size):
+        out[c] = np.log(sums[0, c] / max(sums[1, c], 1)) if sums[0, c] > 0 else 0.0
+
+
+def rough_areas(dark: Bytes, blobs: Bytes, labels: NDArray[np.int32], count: int) -> NDArray[np.float32]:
+    """Log of pixels per blob (count,) of the dark regions in `labels`; 0 for regions that are not dark."""
+    out = np.empty(count, np.float32)
+    _rough_areas(dark, blobs, labels, np.zeros((2, count), np.int64), out)
     return out
 
 
-def dark_regions(haematoxylin: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.int32], int]:
+def dark_regions(haematoxylin: NDArray[np.float32]) -> tuple[Bytes, NDArray[np.int32], int]:
     """Pixels darker than Otsu's threshold, never below 0.1 optical density, and their connected regions."""
-    threshold = max(otsu(haematoxylin, np.float32(-0.2), np.float32(1.2)), 0.1)
+    threshold = max(otsu(haematoxylin, -0.2, 1.2), 0.1)
     dark = (haematoxylin > threshold).astype(np.uint8)
     labels, count = connected(dark.astype(np.int32))
-    return dark, labels, int(count)
+    return dark, labels, count

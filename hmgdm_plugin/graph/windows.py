@@ -8,12 +8,16 @@ it is 255 it equals the reduced image.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from .adjacency import Members
+
+Ints = NDArray[np.int32]
+Floats = NDArray[np.float32]
 
 
 def area_taps(source: int, target: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -31,69 +35,103 @@ def area_taps(source: int, target: int) -> tuple[NDArray[np.int64], NDArray[np.f
     return index, share.astype(np.float32)
 
 
+@lru_cache
+def _spread_taps(source: int, target: int) -> tuple[Ints, Floats, Floats, Ints]:
+    """Area averaging as kernels want it, taps that weigh nothing left out.
+
+    Returns
+    -------
+    rows : (target, T) int32
+        Source row of each tap.
+    weights : (target, T) float32
+    columns : (T, 4 * target) float32
+        Weights of the taps along a row, once for each of the four channels.
+    spots : (source, P) int32
+        Where in T rows of 4 * target values the first channel of a source column goes; -1 for nowhere.
+    """
+    index, share = area_taps(source, target)
+    taps = int((share > 0).sum(axis=1).max())
+    rows, weights = index[:, :taps].astype(np.int32), share[:, :taps].copy()
+    goes = [[t * 4 * target + j for t in range(taps) for j in range(target) if rows[j, t] == x and weights[j, t] > 0]
+            for x in range(source)]  # fmt: skip
+    spots = np.full((source, max(map(len, goes))), -1, np.int32)
+    for x, places in enumerate(goes):
+        spots[x, : len(places)] = places
+    return rows, weights, np.tile(weights.T, 4), spots
+
+
 @njit(cache=True, nogil=True)
-def _centres(pixels, offsets, width):  # type: ignore[no-untyped-def]
-    """Mean x, y of every member list, in pixels of the tile; pixel i covers [i, i + 1)."""
-    out = np.empty((offsets.size - 1, 2), np.float64)
+def _centre_of(pixels, begin, end, width):  # type: ignore[no-untyped-def]
+    """Mean x, y of a member list in scan order, in pixels of the tile; pixel i covers [i, i + 1)."""
+    sx = sy = 0
+    y = pixels[begin] // width
+    after = (y + 1) * width
+    for k in range(begin, end):
+        p = pixels[k]
+        while p >= after:
+            after += width
+            y += 1
+        sx += p - after + width
+        sy += y
+    return sx / (end - begin) + 0.5, sy / (end - begin) + 0.5
+
+
+@njit(cache=True, nogil=True)
+def _cut(rgb, pixels, offsets, window, rows, weights, columns, spots, fill, patch, line, centres, out):  # type: ignore[no-untyped-def]  # noqa: C901  a kernel: one loop nest
+    """Centres (K, 2) and windows (K, 4, S, S) uint8 of the member lists.
+
+    `patch` (window, T * 4 * S) zeros takes each row of the crop, already shared out to the taps of the stored row.
+    """
+    width, stored, taps = rgb.shape[1], weights.shape[0], weights.shape[1]
+    wide, half, one = 4 * stored, np.float32(0.5), np.float32(1.0)
     for i in range(offsets.size - 1):
-        sx = sy = 0
-        for k in range(offsets[i], offsets[i + 1]):
-            sy += pixels[k] // width
-            sx += pixels[k] % width
-        n = offsets[i + 1] - offsets[i]
-        out[i, 0] = sx / n + 0.5
-        out[i, 1] = sy / n + 0.5
-    return out
-
-
-@njit(cache=True, nogil=True)
-def _cut(rgb, pixels, offsets, centres, window, index, share, fill):  # type: ignore[no-untyped-def]  # noqa: C901  a kernel: one loop nest
-    """Windows (K, 4, S, S) uint8 of the member lists."""
-    count, width = offsets.size - 1, rgb.shape[1]
-    stored, taps = index.shape
-    out = np.empty((count, 4, stored, stored), np.uint8)
-    inside = np.zeros((window, window), np.uint8)
-    for i in range(count):
-        x0 = int(np.floor(centres[i, 0] - window / 2 + 0.5))
-        y0 = int(np.floor(centres[i, 1] - window / 2 + 0.5))
+        begin, end = offsets[i], offsets[i + 1]
+        cx, cy = _centre_of(pixels, begin, end, width)
+        centres[i, 0], centres[i, 1] = cx, cy
+        x0 = int(np.floor(cx - window / 2 + 0.5))
+        y0 = int(np.floor(cy - window / 2 + 0.5))
+        low, high = window, -1
+        y = pixels[begin] // width
+        after = (y + 1) * width
+        for k in range(begin, end):
+            while pixels[k] >= after:
+                after += width
+                y += 1
+            x = pixels[k] - after + width
+            column, row = x - x0, y - y0
+            if 0 <= row < window and 0 <= column < window:
+                low, high = min(low, row), max(high, row)
+                for t in range(spots.shape[1]):
+                    spot = spots[column, t]
+                    if spot < 0:
+                        break
+                    for c in range(3):
+                        patch[row, spot + c * stored] = rgb[y, x, c]
+                    patch[row, spot + 3 * stored] = one
         for oy in range(stored):
-            for ox in range(stored):
-                for c in range(3):
-                    out[i, c, oy, ox] = fill[c]
-                out[i, 3, oy, ox] = 0
-        for y in range(window):
-            for x in range(window):
-                inside[y, x] = 0
-        low_y, high_y, low_x, high_x = window, -1, window, -1
-        for k in range(offsets[i], offsets[i + 1]):
-            y, x = pixels[k] // width - y0, pixels[k] % width - x0
-            if 0 <= y < window and 0 <= x < window:
-                inside[y, x] = 1
-                low_y, high_y = min(low_y, y), max(high_y, y)
-                low_x, high_x = min(low_x, x), max(high_x, x)
-        for oy in range(stored):
-            if index[oy, taps - 1] < low_y or index[oy, 0] > high_y:
+            if rows[oy, taps - 1] < low or rows[oy, 0] > high:
+                for c in range(4):
+                    for ox in range(stored):
+                        out[i, c, oy, ox] = fill[c]
                 continue
+            for k in range(wide):
+                line[k] = np.float32(0.0)
+            for a in range(taps):
+                weight = weights[oy, a]
+                for e in range(taps):
+                    source, column_weights = patch[rows[oy, a], e * wide : (e + 1) * wide], columns[e]
+                    for k in range(wide):
+                        line[k] += weight * column_weights[k] * source[k]
             for ox in range(stored):
-                if index[ox, taps - 1] < low_x or index[ox, 0] > high_x:
-                    continue
-                r = g = b = cover = np.float32(0.0)
-                for a in range(taps):
-                    y = index[oy, a]
-                    for e in range(taps):
-                        x = index[ox, e]
-                        if inside[y, x]:
-                            w = share[oy, a] * share[ox, e]
-                            cover += w
-                            r += w * rgb[y0 + y, x0 + x, 0]
-                            g += w * rgb[y0 + y, x0 + x, 1]
-                            b += w * rgb[y0 + y, x0 + x, 2]
-                rest, half = np.float32(1.0) - cover, np.float32(0.5)
-                out[i, 0, oy, ox] = np.uint8(r + rest * fill[0] + half)
-                out[i, 1, oy, ox] = np.uint8(g + rest * fill[1] + half)
-                out[i, 2, oy, ox] = np.uint8(b + rest * fill[2] + half)
+                cover = line[3 * stored + ox]
+                rest = one - cover
+                out[i, 0, oy, ox] = np.uint8(line[ox] + rest * fill[0] + half)
+                out[i, 1, oy, ox] = np.uint8(line[stored + ox] + rest * fill[1] + half)
+                out[i, 2, oy, ox] = np.uint8(line[2 * stored + ox] + rest * fill[2] + half)
                 out[i, 3, oy, ox] = np.uint8(np.float32(255.0) * cover + half)
-    return out
+        for row in range(low, high + 1):
+            for k in range(taps * wide):
+                patch[row, k] = np.float32(0.0)
 
 
 def cut_windows(
@@ -116,8 +154,10 @@ def cut_windows(
     centres : (K, 2) float64
         Centroids x, y in pixels of the tile.
     """
-    centres = _centres(members.pixels, members.offsets, rgb.shape[1])
-    index, share = area_taps(window_px, stored_px)
-    fill = np.array(fill_rgb, np.float32)
-    windows = _cut(rgb, members.pixels, members.offsets, centres, window_px, index, share, fill)
+    rows, weights, columns, spots = _spread_taps(window_px, stored_px)
+    patch = np.zeros((window_px, columns.size), np.float32)
+    line, fill = np.empty(4 * stored_px, np.float32), np.array((*fill_rgb, 0), np.float32)
+    windows, centres = np.empty((len(members), 4, stored_px, stored_px), np.uint8), np.empty((len(members), 2))
+    _cut(rgb, members.pixels, members.offsets, window_px, rows, weights, columns, spots, fill, patch, line, centres,
+         windows)  # fmt: skip
     return windows, centres

@@ -24,7 +24,7 @@ def test_patterns_equal_scikit_image_where_it_does_not_interpolate():
     rng = np.random.default_rng(0)
     grey = np.repeat(np.repeat(rng.integers(0, 255, (6, 6)), 5, 0), 5, 1).astype(np.int32)
     theirs = local_binary_pattern(grey, 8, 1, "uniform")
-    ours = patterns(grey, RING_1, TABLE_1)
+    ours = patterns(grey, ((RING_1, TABLE_1),))[0]
     centre = np.zeros((30, 30), bool)
     centre[2::5, 2::5] = True  # middles of the blocks: all neighbours are equal
     assert np.array_equal(ours[centre], theirs[centre])
@@ -41,12 +41,12 @@ def test_rings_are_closed_and_all_around(ring):
 def test_peaks_are_single_and_above_the_threshold():
     response = np.zeros((9, 20), np.float32)
     response[4, 4], response[4, 5], response[4, 15] = 1.0, 1.0, 0.05
-    assert np.argwhere(peaks(response, np.float32(0.1), 3)).tolist() == [[4, 4]]
+    assert np.argwhere(peaks(response, 0.1, 3)).tolist() == [[4, 4]]
 
 
 def test_otsu_parts_two_heaps():
     plane = np.concatenate([np.full((5, 10), 0.1), np.full((5, 10), 0.9)]).astype(np.float32)
-    assert 0.1 < otsu(plane, np.float32(0), np.float32(1)) <= 0.9
+    assert 0.1 < otsu(plane, 0.0, 1.0) <= 0.9
 
 
 def test_descriptors_of_a_disc_and_its_ground():
