@@ -1,4 +1,7 @@
-"""What a pre-training would cost, from a few tiles of the sources and a few steps on them, on this machine now."""
+"""What a pre-training would cost, from a few tiles of the sources and a few steps on them.
+
+Measured on this machine while it is as busy as it is now.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +24,9 @@ from ..model.hmgdm import HMGDM
 from ..schema.graph import EntityGraph
 from ..schema.settings import PretrainSettings, TrainingSettings
 from ..training.step import use_bfloat16
-from .corpus import Files, built, held_out_patients, items_of, patient_of
+from .corpus import Files, Item, built, held_out_patients, items_of, patient_of
 
-FILES, TILES = 5, 6  # looked at
+FILES, TILES = 8, 12  # of each source, of all: looked at
 STEP_STATE = 4  # weights, gradients and two moments, of float32
 
 
@@ -70,19 +72,25 @@ def estimate(
 
 
 def _look(settings: PretrainSettings, files: Files, beside: Path, workers: int) -> _Seen:
-    """Count the tiles of a few files, and build the graphs of the first few."""
-    some = files[:: max(len(files) // FILES, 1)][:FILES]
+    """Count the tiles of a few files of each source, and build the graphs of the first few."""
     held = held_out_patients(files, settings)
-    counts = [sum(1 for _ in items_of([each], settings, beside)) for each in some]
-    mean = sum(counts) / len(some)
-    kept = sum(patient_of(*each) in held for each in files)
-    items = list(islice(items_of(some, settings, beside), TILES))
+    learnt = kept = 0.0
+    items: list[Item] = []
+    for source in settings.sources:
+        own = [each for each in files if each[0] == source]
+        some = own[:: max(len(own) // FILES, 1)][:FILES]
+        found = [list(items_of([each], settings, beside)) for each in some]
+        mean = sum(map(len, found)) / len(some)
+        out = sum(patient_of(*each) in held for each in own)
+        learnt, kept = learnt + mean * (len(own) - out), kept + mean * out
+        items += [several[len(several) // 2] for several in found if several]
+    items = items[:TILES]
     with ThreadPoolExecutor(workers) as pool:
         graphs = built(items[:1], settings, pool)  # compiles what is compiled
         start_s = time.perf_counter()
         graphs += built(items[1:], settings, pool)
     graph_s = (time.perf_counter() - start_s) / max(len(items) - 1, 1)
-    return _Seen(round(mean * (len(files) - kept)), round(mean * kept), graphs, graph_s)
+    return _Seen(round(learnt), round(kept), graphs, graph_s)
 
 
 def _stage_one(

@@ -40,7 +40,7 @@ def learning_curves(path: Path, stage: str, rows: Sequence[Row], evaluations: Se
     from matplotlib.figure import Figure
 
     asked = any("context" in row for row in evaluations)
-    figure = Figure(figsize=(9.6 if asked else 5.4, 3.9), dpi=canvas.DPI, layout="constrained")
+    figure = Figure(figsize=(9.6 if asked else 5.0, 4.8), dpi=canvas.DPI, layout="constrained")
     axes = figure.subplots(1, 2 if asked else 1, squeeze=False)[0]
     _losses(axes[0], rows, evaluations)
     axes[0].set_title(f"{stage}: loss", loc="left", size=12, weight="bold")
@@ -51,14 +51,16 @@ def learning_curves(path: Path, stage: str, rows: Sequence[Row], evaluations: Se
         each.set_xlabel("step")
         each.spines[["top", "right"]].set_visible(False)
         each.grid(color="0.9", linewidth=0.6)
-        each.legend(frameon=False, fontsize=8.5)
+        each.legend(frameon=False, fontsize=8.5, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
     canvas.save(figure, path)
 
 
 def _losses(axes: Axes, rows: Sequence[Row], evaluations: Sequence[Row]) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
     step, total = _column(rows, "step"), _column(rows, "total")
     axes.plot(step, total, color=_OWN, linewidth=0.5, alpha=0.35)
-    axes.plot(step, _smooth(total), color=_OWN, linewidth=1.6, label="training, each step's noise")
+    axes.plot(step, _smooth(total), color=_OWN, linewidth=1.6, label="training, step by step")
     for key, colour, name in _SIMPLE:
         values = _column(rows, key)
         if np.isfinite(values).any():
@@ -74,7 +76,10 @@ def _losses(axes: Axes, rows: Sequence[Row], evaluations: Sequence[Row]) -> None
             if np.isfinite(values).any():
                 label = f"{graphs} graphs{name}"
                 axes.plot(_column(own, "step"), values, style, color=line, markersize=3, linewidth=1.1, label=label)
-    axes.set_ylim(bottom=0)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.set_ylabel("loss")
 
 
