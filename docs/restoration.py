@@ -19,11 +19,11 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
-from torch_geometric.data import Batch
 
 from hmgdm_plugin.graph.build import build
 from hmgdm_plugin.model.batch import LatentBatch
 from hmgdm_plugin.model.hmgdm import Restored
+from hmgdm_plugin.schema.graph import batched
 from hmgdm_plugin.schema.space import Tile
 from hmgdm_plugin.slide.reader import open_slide
 from hmgdm_plugin.zoo.load import LoadedModel, load
@@ -94,7 +94,7 @@ def figure(model: LoadedModel, rgb: Image, tile: Tile, seed: int) -> Figure:
     """All panels of one tile."""
     graph, labels = build(rgb, tile, "figure", model.card.graph)
     with torch.no_grad():
-        batch = model.features(Batch.from_data_list([graph]))
+        batch = model.features(batched([graph]))
         gates = model.encoder.embed(batch).gates[-1]
     centres = (graph.pos.numpy() - [tile.x_px, tile.y_px]) / tile.scale
     _, hide, _ = restored(model, batch, seed, STEPS[0])

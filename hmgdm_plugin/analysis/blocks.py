@@ -147,5 +147,8 @@ def _bare(
     none, pairs = torch.zeros(0, 0), torch.zeros(2, 0, dtype=torch.int64)
     of_one = torch.zeros(len(tokens), dtype=torch.int64)
     latent = LatentBatch(tokens[:, :0], none, pairs, pos, none, of_one, of_one[:0], 1, kind.long(), area)
-    graph = EntityGraph(pos=pos, kind=kind, num_nodes=len(tokens))
+    graph = EntityGraph(
+        x=none, desc=none, edge_index=pairs, edge_attr=none, edge_desc=none, pos=pos, edge_pos=none, area=area,
+        edge_area=none, kind=kind, tile=none,
+    )  # fmt: skip
     return EncodedTile(tile, np.zeros((0, 0, 3), np.uint8), graph, outlines, latent, tokens, pooled)

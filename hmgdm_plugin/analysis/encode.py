@@ -144,12 +144,13 @@ def _prepare(
 def _encode(ready: list[tuple[Any, ...]], model: LoadedModel, events: Events) -> Iterator[EncodedTile]:
     """Run the network on graphs and hand each tile its part."""
     import torch
-    from torch_geometric.data import Batch
+
+    from ..schema.graph import batched
 
     if not ready:
         return
     with events.timed("network"), torch.no_grad():
-        graphs = Batch.from_data_list([item[2] for item in ready]).to(model.device)
+        graphs = batched([item[2] for item in ready]).to(model.device)
         latent = model.features(graphs)
         embedding = model.encoder.embed(latent)
         tokens, pooled, latent = embedding.tokens().cpu(), embedding.pooled().cpu(), latent.to("cpu")

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch_geometric.data import Batch
 
 from ..model.autoencoder import EntityAutoencoder
 from ..model.batch import LatentBatch, repeated
 from ..model.features import EntityFeatures
 from ..model.hmgdm import HMGDM
-from ..schema.graph import EntityGraph
+from ..schema.graph import EntityGraph, batched
 from ..schema.settings import PretrainSettings, TrainingSettings
 from ..training.step import use_bfloat16
 from .corpus import Files, Item, built, held_out_patients, items_of, patient_of
@@ -40,7 +39,7 @@ class _Seen:
     graph_s: float
 
     def entities(self) -> float:
-        return sum(g.num_nodes + g.edge_index.shape[1] for g in self.some) / len(self.some)
+        return sum(g.num_entities for g in self.some) / len(self.some)
 
 
 def estimate(
@@ -52,14 +51,14 @@ def estimate(
     if not seen.some:
         yield "no tissue in the files that were looked at: nothing to estimate"
         return
-    graph_bytes = sum(value.nbytes for g in seen.some for value in g.to_dict().values() if _is_tensor(value))
+    graph_bytes = sum(value.nbytes for g in seen.some for _, value in g.tensors())
     every = seen.graphs + seen.held_out
     disk = every * graph_bytes / len(seen.some)
     yield (
         f"graphs: about {every} ({seen.held_out} of them held out), {len(files)} files; {seen.graph_s * 1e3:.0f} ms "
         f"each on {workers} threads: {_clock(every * seen.graph_s)}; {_bytes(disk)} on disk"
     )
-    batch = Batch.from_data_list(seen.some)
+    batch = batched(seen.some)
     model = EntityAutoencoder(settings.autoencoder, settings.graph.stored_px)
     features = EntityFeatures(model, batch.desc.shape[1], settings.diffusion.features)
     latents = features(batch)
@@ -142,10 +141,6 @@ def _peak(device: torch.device) -> float:
     import resource
 
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
-
-
-def _is_tensor(value: Any) -> bool:
-    return isinstance(value, torch.Tensor)
 
 
 def _clock(seconds: float) -> str:

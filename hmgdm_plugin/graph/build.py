@@ -98,7 +98,6 @@ def build(
         slide=slide,
         tile=torch.tensor([[tile.x_px, tile.y_px, tile.side_px]], dtype=torch.float32),
         mpp=tile.mpp,
-        num_nodes=len(kind),
     )
     return graph, labels
 

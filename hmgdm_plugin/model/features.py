@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from ..schema.graph import GraphBatch
 from .autoencoder import EntityAutoencoder
 from .batch import LatentBatch
 
@@ -61,8 +62,8 @@ class EntityFeatures(nn.Module):
             getattr(self, f"{name}_std").copy_(torch.where(std > 1e-6, std, torch.ones_like(std)))
 
     @torch.no_grad()
-    def forward(self, graphs: Any) -> LatentBatch:
-        """Attributes of a `torch_geometric` Batch of `EntityGraph`; no gradient reaches stage 1."""
+    def forward(self, graphs: GraphBatch) -> LatentBatch:
+        """Attributes of a batch of entity graphs; no gradient reaches stage 1."""
         batch, edge_index = graphs.batch, graphs.edge_index
         edge_batch = batch[edge_index[0]]
         return LatentBatch(

@@ -7,9 +7,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.utils import softmax
 
-from .segments import segment_sum
+from .segments import segment_softmax, segment_sum
 
 EPSILON = 1e-6  # added to the gated variance: its root has a gradient also where all tokens are equal
 
@@ -103,7 +102,7 @@ class GatedHead(nn.Module):
         """Gate and pool tokens (N, d) of the graphs `batch` (N,); `area` (N,) is the gate before it has learnt."""
         z = (tokens - self.token_mean) / self.token_std
         prior = 0.0 if area is None else area.clamp(min=1e-9).log()[:, None]
-        gate = softmax(self.gate(z) + prior, batch, num_nodes=num_graphs)  # (N, 1)
+        gate = segment_softmax(self.gate(z) + prior, batch, num_graphs)  # (N, 1)
         mean = segment_sum(gate * z, batch, num_graphs)
         variance = segment_sum(gate * (z - mean[batch]).square(), batch, num_graphs)
         return Pooled(mean, (variance + EPSILON).sqrt(), gate.squeeze(1), z)

@@ -25,3 +25,11 @@ def segment_std(rows: Tensor, index: Tensor, size: int, weight: Tensor | None = 
     centred = rows - segment_mean(rows, index, size, weight)[index]
     variance = segment_mean(centred.square(), index, size, weight)
     return torch.where(variance > 0, variance.clamp(min=1e-24).sqrt(), torch.zeros_like(variance))
+
+
+def segment_softmax(scores: Tensor, index: Tensor, size: int) -> Tensor:
+    """Softmax of the scores (R, d) over the rows of each segment: (R, d)."""
+    rows = index[:, None].expand_as(scores)
+    top = scores.new_zeros(size, scores.shape[1]).scatter_reduce(0, rows, scores.detach(), "amax", include_self=False)
+    weight = (scores - top[index]).exp()
+    return weight / segment_sum(weight, index, size)[index]

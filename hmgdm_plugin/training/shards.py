@@ -34,7 +34,7 @@ Ints = NDArray[np.int64]
 
 def write_shard(path: Path, graphs: Sequence[EntityGraph], patients: Sequence[str]) -> None:
     """Write graphs with their windows; the file appears whole or not at all."""
-    tensors = {key: torch.cat([g[key] for g in graphs]) for key in (*VERTEX_FIELDS, *EDGE_FIELDS, "tile")}
+    tensors = {key: torch.cat([getattr(g, key) for g in graphs]) for key in (*VERTEX_FIELDS, *EDGE_FIELDS, "tile")}
     tensors["edge_index"] = torch.cat([g.edge_index for g in graphs], dim=1)
     tensors["vertex_ptr"] = _bounds([g.num_nodes for g in graphs])
     tensors["edge_ptr"] = _bounds([g.edge_index.shape[1] for g in graphs])
@@ -194,7 +194,7 @@ class Shards:
         """Graph `number` with its windows."""
         shard, k = self.where(number)
         fields = shard.fields(k, VERTEX_FIELDS, EDGE_FIELDS)
-        return EntityGraph(**fields, tile=shard.field("tile")[k : k + 1], num_nodes=len(fields["x"]))
+        return EntityGraph(**fields, tile=shard.field("tile")[k : k + 1], slide="", mpp=0.0)
 
     def windows(self, number: int, count: int, rng: np.random.Generator) -> Tensor:
         """`count` windows (count, 4, S, S) uint8 of graph `number` at random: half vertices, half edges."""

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch_geometric.data import Batch
 
 from ..model.autoencoder import EntityAutoencoder
 from ..model.features import EntityFeatures
 from ..model.hmgdm import HMGDM
 from ..schema.events import Events
+from ..schema.graph import batched
 from ..schema.settings import PretrainSettings
 from .context import Asked, pairs
 from .log import Log, Row
@@ -97,7 +97,7 @@ def latents_stage(sets: Sets, features: EntityFeatures, folder: Path, world: Wor
         for number, part in enumerate(chunks(len(graphs), GRAPHS_PER_SHARD)):
             path = folder / shard_name(pattern, number)
             if number % world.size == world.rank and not path.exists():
-                batch = Batch.from_data_list([graphs.graph(n) for n in part])
+                batch = batched([graphs.graph(n) for n in part])
                 with torch.no_grad(), torch.autocast(world.device.type, torch.bfloat16):
                     latents = features(batch.to(world.device)).to("cpu")
                 write_latents(path, latents, [graphs.patient(n) for n in part])

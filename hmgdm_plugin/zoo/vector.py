@@ -58,17 +58,17 @@ def synthetic_tile(size_px: int) -> NDArray[np.uint8]:
 def answer(model: LoadedModel) -> dict[str, list[float]]:
     """What `model` says about its test tile: the start of the embedding, and the values of every head."""
     import torch
-    from torch_geometric.data import Batch
 
     from ..graph.build import build
     from ..graph.nuclei import labelled
+    from ..schema.graph import batched
 
     settings, size_px = model.card.graph, model.card.graph.tile_px
     tile = Tile(0.0, 0.0, float(size_px), size_px, settings.mpp)
     nuclei = labelled(synthetic_nuclei(size_px), tile) if settings.entities == "tissue+nuclei" else None
     graph, _ = build(synthetic_tile(size_px), tile, "test vector", settings, nuclei)
     with torch.no_grad():
-        embedding = model.encoder.embed(model.features(Batch.from_data_list([graph]).to(model.device)))
+        embedding = model.encoder.embed(model.features(batched([graph]).to(model.device)))
         said = {"embedding": embedding.pooled()[0, :LENGTH]}
         for name, head in model.heads.items():
             said[f"head {name}"] = _said_by(head, embedding)

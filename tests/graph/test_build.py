@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch_geometric.data import Batch
 
 from hmgdm_plugin.graph.build import build
 from hmgdm_plugin.graph.descriptors import NAMES
+from hmgdm_plugin.schema.graph import batched
 from hmgdm_plugin.schema.settings import GraphSettings
 from hmgdm_plugin.schema.space import Tile
 from hmgdm_plugin.zoo.vector import synthetic_tile
@@ -44,9 +44,8 @@ def test_positions_are_level_0_pixels(tile):
 
 def test_01_the_same_tile_gives_the_same_bits(tile):
     first, second = (build(synthetic_tile(256), tile, "case", SETTINGS)[0] for _ in range(2))
-    for key in first.keys():  # noqa: SIM118
-        if isinstance(first[key], torch.Tensor):
-            assert torch.equal(first[key], second[key])
+    for (key, one), (_, other) in zip(first.tensors(), second.tensors(), strict=True):
+        assert torch.equal(one, other), key
 
 
 @pytest.mark.parametrize("value", [0, 255])
@@ -65,7 +64,7 @@ def test_noise_is_still_a_graph(tile):
 
 def test_graphs_batch(tile):
     graph = build(synthetic_tile(256), tile, "case", SETTINGS)[0]
-    batch = Batch.from_data_list([graph, graph])
+    batch = batched([graph, graph])
     assert batch.edge_index[:, graph.edge_index.shape[1] :].equal(graph.edge_index + graph.num_nodes)
     assert batch.tile.shape == (2, 3)
 

@@ -119,9 +119,12 @@ def test_the_graph_grows_and_its_superpixels_stay():
     assert np.array_equal(labels, same)
     assert graph.num_nodes == n + 4
     assert graph.kind.tolist() == [0] * n + [1] * 4
-    assert all(torch.equal(graph[key][:n], plain[key]) for key in ("x", "desc", "pos"))
+    assert all(torch.equal(getattr(graph, key)[:n], getattr(plain, key)) for key in ("x", "desc", "pos"))
     old = (graph.edge_index < n).all(0)
-    assert all(torch.equal(graph[key][old], plain[key]) for key in ("edge_attr", "edge_desc", "edge_pos", "edge_area"))
+    assert all(
+        torch.equal(getattr(graph, key)[old], getattr(plain, key))
+        for key in ("edge_attr", "edge_desc", "edge_pos", "edge_area")
+    )
     assert torch.equal(graph.edge_index[:, old], plain.edge_index)
     assert graph.edge_index.shape[1] == plain.edge_index.shape[1] + 4 + 1
     codes = graph.edge_index[0] * graph.num_nodes + graph.edge_index[1]
@@ -137,4 +140,7 @@ def test_no_nuclei_is_the_plain_graph():
     tile = Tile(0.0, 0.0, 512.0, 256, 0.5)
     plain, _ = build(synthetic_tile(256), tile, "case", SETTINGS)
     empty, _ = build(synthetic_tile(256), tile, "case", SETTINGS, burned(np.empty(0, object), tile))
-    assert all(torch.equal(plain[key], empty[key]) for key in ("x", "desc", "area", "edge_index", "edge_attr", "kind"))
+    assert all(
+        torch.equal(getattr(plain, key), getattr(empty, key))
+        for key in ("x", "desc", "area", "edge_index", "edge_attr", "kind")
+    )

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from torch_geometric.data import Batch
 
 from hmgdm_plugin.model.autoencoder import EntityAutoencoder
 from hmgdm_plugin.model.features import EntityFeatures
 from hmgdm_plugin.model.hmgdm import HMGDM
-from hmgdm_plugin.schema.graph import EntityGraph
+from hmgdm_plugin.schema.graph import EntityGraph, batched
 from hmgdm_plugin.schema.settings import AutoencoderSettings, DiffusionSettings
 
 D = 5
@@ -52,7 +51,7 @@ def features_of(features: str) -> EntityFeatures:
 @pytest.mark.parametrize(("features", "parts"), [("latent", (8,)), ("descriptors", (D,)), ("both", (8, D))])
 def test_attributes_hold_the_parts_asked_for(some, features, parts):
     module = features_of(features)
-    batch = module(Batch.from_data_list(some))
+    batch = module(batched(some))
     assert module.parts == parts
     assert batch.x.shape == (8, sum(parts))
     assert batch.edge_attr.shape == (4, sum(parts))
@@ -65,7 +64,7 @@ def test_attributes_hold_the_parts_asked_for(some, features, parts):
 
 
 def test_graphs_keep_their_places_and_numbering(some):
-    batch = features_of("both")(Batch.from_data_list(some))
+    batch = features_of("both")(batched(some))
     assert batch.num_graphs == 3
     assert batch.batch.tolist() == [0] * 4 + [1] + [2] * 3
     assert batch.edge_batch.tolist() == [0, 0, 0, 2]
@@ -85,13 +84,13 @@ def test_descriptors_are_standardised_and_clamped(some):
     torch.testing.assert_close(module.desc_std, torch.tensor([7.0, 7, 7, 7, 1]), atol=0.3, rtol=0)
     torch.testing.assert_close(module.edge_desc_mean, torch.tensor([6.0, 6, 6, 6, 5]), atol=0.5, rtol=0)
     some[0].desc[0] = torch.tensor([1000.0, -1000, 3, 3, 2.5])
-    row = module(Batch.from_data_list(some)).x[0]
+    row = module(batched(some)).x[0]
     assert row[:2].tolist() == [6, -6]
     assert row[2:].abs().max() < 0.1
 
 
 def test_a_batch_where_no_graph_has_edges(some):
-    batch = features_of("both")(Batch.from_data_list([some[1], some[1]]))
+    batch = features_of("both")(batched([some[1], some[1]]))
     assert batch.edge_attr.shape == (0, 8 + D)
     model = HMGDM(DiffusionSettings(hidden=16), (8, D), (8, D))
     assert model.embed(batch).pooled().shape == (2, 32)
@@ -102,14 +101,14 @@ def test_03_stage_one_is_frozen_in_stage_two(some):
     model = HMGDM(DiffusionSettings(hidden=16), module.parts, module.parts)
     before = {name: value.clone() for name, value in module.state_dict().items()}
     optimiser = torch.optim.AdamW([*model.parameters(), *module.parameters()], lr=0.1)
-    model(module(Batch.from_data_list(some)), torch.Generator().manual_seed(0))["total"].backward()
+    model(module(batched(some)), torch.Generator().manual_seed(0))["total"].backward()
     optimiser.step()
     assert not module.autoencoder.training
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
 
 
 def test_moving_a_batch_keeps_indices_whole(some):
-    batch = features_of("both")(Batch.from_data_list(some)).to("cpu", torch.float64)
+    batch = features_of("both")(batched(some)).to("cpu", torch.float64)
     assert {batch.x.dtype, batch.edge_attr.dtype, batch.pos.dtype, batch.edge_pos.dtype} == {torch.float64}
     assert {batch.edge_index.dtype, batch.batch.dtype, batch.edge_batch.dtype, batch.kind.dtype} == {torch.int64}
 

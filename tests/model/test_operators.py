@@ -9,7 +9,7 @@ from torch_geometric.utils import to_dense_batch
 from hmgdm_plugin.model.attention import GraphAttention
 from hmgdm_plugin.model.convolution import EntityConvolution, Topology
 from hmgdm_plugin.model.inputs import Place
-from hmgdm_plugin.model.segments import segment_mean, segment_std
+from hmgdm_plugin.model.segments import segment_mean, segment_softmax, segment_std
 from hmgdm_plugin.model.slots import Slots
 
 
@@ -187,3 +187,17 @@ def test_position_is_sine_and_cosine_at_six_octaves():
     features = place(torch.zeros(1, 24), torch.tensor([[0.5, 1.0]]), None)[0]
     torch.testing.assert_close(features[:12], torch.tensor([1.0] + [0.0] * 11), atol=1e-5, rtol=0)
     torch.testing.assert_close(features[12:], torch.tensor([0, -1, 1, 1, 1, 1, -1.0, 1, 1, 1, 1, 1]), atol=1e-5, rtol=0)
+
+
+def test_softmax_of_segments_is_torch_geometric():
+    from torch_geometric.utils import softmax
+
+    draw = torch.Generator().manual_seed(5)
+    scores = (50 * torch.randn(40, 1, generator=draw)).requires_grad_()
+    index = torch.randint(6, (40,), generator=draw).sort().values
+    ours, theirs = segment_softmax(scores, index, 7), softmax(scores, index, num_nodes=7)
+    assert torch.allclose(ours, theirs, atol=1e-6)
+    ours_grad, theirs_grad = (
+        torch.autograd.grad((p * torch.arange(40)[:, None]).sum(), scores)[0] for p in (ours, theirs)
+    )
+    assert torch.allclose(ours_grad, theirs_grad, atol=1e-4)

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch_geometric.data import Batch
 
-from hmgdm_plugin.schema.graph import EntityGraph
+from hmgdm_plugin.schema.graph import EntityGraph, batched
 from hmgdm_plugin.schema.space import Frame, Tile
 
 
@@ -23,19 +23,36 @@ def test_a_tile_knows_its_scale_and_area() -> None:
 
 
 def _graph(nodes: int, edges: list[tuple[int, int]]) -> EntityGraph:
+    m = len(edges)
     return EntityGraph(
         x=torch.zeros(nodes, 4, 8, 8, dtype=torch.uint8),
+        desc=torch.zeros(nodes, 3),
         edge_index=torch.tensor(edges).T,
-        edge_attr=torch.zeros(len(edges), 4, 8, 8, dtype=torch.uint8),
+        edge_attr=torch.arange(m, dtype=torch.uint8)[:, None, None, None].expand(m, 4, 8, 8),
+        edge_desc=torch.zeros(m, 3),
+        pos=torch.zeros(nodes, 2),
+        edge_pos=torch.zeros(m, 2),
+        area=torch.ones(nodes),
+        edge_area=torch.ones(m),
         kind=torch.zeros(nodes, dtype=torch.uint8),
         tile=torch.tensor([[0.0, 0.0, 8.0]]),
-        num_nodes=nodes,
     )
 
 
 def test_batching_shifts_edges_and_nothing_else() -> None:
-    batch = Batch.from_data_list([_graph(3, [(0, 1), (1, 2)]), _graph(2, [(0, 1)])])
+    batch = batched([_graph(3, [(0, 1), (1, 2)]), _graph(2, [(0, 1)])])
     assert batch.edge_index.tolist() == [[0, 1, 3], [1, 2, 4]]
     assert batch.kind.tolist() == [0] * 5
     assert batch.tile.shape == (2, 3)
     assert _graph(3, [(0, 1), (1, 2)]).num_entities == 5
+
+
+def test_torch_geometric_takes_it_and_batches_as_we_do() -> None:
+    graphs = [_graph(3, [(0, 1), (1, 2)]), _graph(2, [(0, 1)])]
+    theirs, ours = Batch.from_data_list([graph.to_data() for graph in graphs]), batched(graphs)
+    assert theirs.is_undirected()
+    there = theirs.edge_index[0] < theirs.edge_index[1]
+    assert torch.equal(theirs.edge_index[:, there], ours.edge_index)
+    assert torch.equal(theirs.edge_attr[there], ours.edge_attr)
+    assert torch.equal(theirs.batch, ours.batch)
+    assert torch.equal(theirs.tile, ours.tile)

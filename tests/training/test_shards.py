@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from torch_geometric.data import Batch
 
 from hmgdm_plugin.graph.build import build
 from hmgdm_plugin.graph.descriptors import NAMES
 from hmgdm_plugin.model.autoencoder import EntityAutoencoder
 from hmgdm_plugin.model.features import EntityFeatures
 from hmgdm_plugin.schema.errors import InputError
+from hmgdm_plugin.schema.graph import batched
 from hmgdm_plugin.schema.settings import AutoencoderSettings, GraphSettings
 from hmgdm_plugin.schema.space import Tile
 from hmgdm_plugin.training import shards as module
@@ -34,7 +34,7 @@ def test_graphs_come_back_bit_for_bit(graphs, tmp_path):
     for k, graph in enumerate(graphs):
         read = shards.graph(k)
         for key in ("x", "desc", "pos", "area", "kind", "edge_attr", "edge_desc", "edge_index", "tile"):
-            assert torch.equal(read[key], graph[key]), key
+            assert torch.equal(getattr(read, key), getattr(graph, key)), key
 
 
 def test_windows_are_windows_of_that_graph(graphs, tmp_path):
@@ -47,7 +47,7 @@ def test_windows_are_windows_of_that_graph(graphs, tmp_path):
 
 def test_latents_batch_as_the_network_gave_them(graphs, tmp_path):
     features = EntityFeatures(EntityAutoencoder(AutoencoderSettings(channels=8, latent_channels=2)), len(NAMES), "both")
-    batch = features(Batch.from_data_list(graphs))
+    batch = features(batched(graphs))
     write_latents(tmp_path / "latents-0.safetensors", batch, ["a"] * 4)
     read = Shards(tmp_path, "latents-*.safetensors").latents([0, 1, 2, 3])
     assert torch.equal(read.edge_index, batch.edge_index)
