@@ -64,16 +64,21 @@ def burned(given: NDArray[np.object_], tile: Tile) -> NucleusMap:
     A pixel belongs to a nucleus when its centre lies inside (even-odd, so that crossed outlines have an inside too);
     where outlines overlap it belongs to the first. What is left with fewer than `LEAST_PX` pixels is dropped.
     """
-    rings, owners = shapely.get_rings(given, return_index=True)
-    points, ring_of = shapely.get_coordinates(rings, return_index=True)
-    local = (points - (tile.x_px, tile.y_px)) / tile.scale
-    counts = np.bincount(owners[ring_of] if len(points) else ring_of, minlength=len(given))
-    bounds = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    closing = np.ones(len(points), np.bool_)  # the last point of a ring starts no side
-    closing[np.flatnonzero(np.diff(ring_of, append=-1))] = False
-    labels = _burn(local, closing, bounds, tile.size_px)
-    labels, kept = _compacted(labels, len(given))
+    local = shapely.transform(given, lambda points: (points - (tile.x_px, tile.y_px)) / tile.scale)
+    labels, kept = _compacted(drawn(local, (tile.size_px, tile.size_px)), len(given))
     return NucleusMap(labels, given[kept])
+
+
+def drawn(shapes: NDArray[np.object_], size: tuple[int, int]) -> NDArray[np.int32]:
+    """Labels (H, W) of shapely polygons in pixels: k + 1 under number k, the first above, 0 elsewhere."""
+    rings, owners = shapely.get_rings(shapes, return_index=True)
+    points, ring_of = shapely.get_coordinates(rings, return_index=True)
+    counts = np.bincount(owners[ring_of] if len(points) else ring_of, minlength=len(shapes))
+    bounds = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    starts = np.ones(len(points), np.bool_)  # the last point of a ring starts no side
+    starts[np.flatnonzero(np.diff(ring_of, append=-1))] = False
+    labels: NDArray[np.int32] = _burn(points, starts, bounds, *size)
+    return labels
 
 
 def labelled(labels: NDArray[np.integer], tile: Tile) -> NucleusMap:
@@ -146,21 +151,21 @@ def _near(centres: NDArray[np.float64], radius_px: float, most: int) -> NDArray[
 
 
 @njit(cache=True, nogil=True)
-def _burn(points, closing, bounds, side):  # type: ignore[no-untyped-def]  # noqa: C901  a kernel: one loop nest
-    """Labels (side, side) int32 of the outlines `points[bounds[i]:bounds[i + 1]]`; the first outline wins."""
-    out = np.zeros((side, side), np.int32)
+def _burn(points, starts, bounds, height, width):  # type: ignore[no-untyped-def]  # noqa: C901  a kernel: one loop nest
+    """Labels (height, width) int32 of the outlines `points[bounds[i]:bounds[i + 1]]`; the first outline wins."""
+    out = np.zeros((height, width), np.int32)
     for i in range(bounds.size - 1):
         first, last = bounds[i], bounds[i + 1]
         if last == first:
             continue
         low, high = points[first:last, 1].min(), points[first:last, 1].max()
-        if not (high > 0.0 and low < side):
+        if not (high > 0.0 and low < height):
             continue
         crossings = np.empty(last - first, np.float64)
-        for y in range(max(int(np.floor(low - 0.5)), 0), min(int(np.ceil(high + 0.5)), side)):
+        for y in range(max(int(np.floor(low - 0.5)), 0), min(int(np.ceil(high + 0.5)), height)):
             level, found = y + 0.5, 0
             for k in range(first, last):
-                if not closing[k]:
+                if not starts[k]:
                     continue
                 x0, y0, x1, y1 = points[k, 0], points[k, 1], points[k + 1, 0], points[k + 1, 1]
                 if (y0 <= level) != (y1 <= level):
@@ -169,7 +174,7 @@ def _burn(points, closing, bounds, side):  # type: ignore[no-untyped-def]  # noq
             inside = np.sort(crossings[:found])
             for k in range(0, found - 1, 2):
                 left = max(int(np.ceil(max(inside[k], -1.0) - 0.5)), 0)
-                right = min(int(np.ceil(min(inside[k + 1], side + 1.0) - 0.5)), side)
+                right = min(int(np.ceil(min(inside[k + 1], width + 1.0) - 0.5)), width)
                 for x in range(left, right):
                     if out[y, x] == 0:
                         out[y, x] = i + 1

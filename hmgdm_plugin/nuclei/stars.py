@@ -182,10 +182,11 @@ class StarDist:
         return rows, columns
 
 
-def kept(candidates: Candidates, threshold: float) -> Candidates:
+def kept(candidates: Candidates, threshold: float, own: NDArray[np.bool_] | None = None) -> Candidates:
     """The likeliest of what overlaps by more than `threshold` of the smaller, most probable first.
 
-    Of equally likely ones the first in scan order counts, so the order of the candidates does not.
+    Of equally likely ones the first in scan order counts, so the order of the candidates does not. With `own` (N,),
+    only those of it are returned.
     """
     from stardist.nms import non_maximum_suppression_inds
 
@@ -194,4 +195,5 @@ def kept(candidates: Candidates, threshold: float) -> Candidates:
     order = np.lexsort((candidates.points[:, 1], candidates.points[:, 0], -candidates.probability))
     best = candidates.taken(order)
     near = best.points - best.points.min(axis=0)  # small numbers: float32 inside
-    return best.taken(non_maximum_suppression_inds(best.distances, near, best.probability, threshold, verbose=0))
+    stay = non_maximum_suppression_inds(best.distances, near, best.probability, threshold, verbose=0)
+    return best.taken(stay if own is None else stay & own[order])
