@@ -33,6 +33,12 @@ Run2 = Annotated[Path, Argument(metavar="RUN2", help="Results folder of another 
 Results = Annotated[File, Option(metavar="DIR", help="Folder for the results; made if missing")]
 TrainResults = Annotated[Path, Option(metavar="DIR", help="Folder for the results; made if missing")]
 Model = Annotated[Text, Option(metavar="NAME|FOLDER", help="Model of the zoo (hmgdm-small), or a model folder")]
+Detector = Annotated[
+    Text, Option("--model", metavar="NAME|FOLDER", help="Nucleus detector (nuclei-stardist-he), or its folder")
+]
+Precision = Annotated[
+    Text, Option(metavar="auto|float32|bfloat16", help="auto: bfloat16, twice as fast, where the processor has it")
+]
 Device = Annotated[Text, Option(metavar="auto|cpu|cuda|mps", help="Where to compute; auto takes a GPU if there is one")]
 Workers = Annotated[Count, Option(metavar="N", help="Parallel workers; 0 (the default): one per core")]
 Seed = Annotated[Count, Option(metavar="N", help="Seed of everything random; 0 by default")]
@@ -45,7 +51,7 @@ Slide = Annotated[File, Option(metavar="FILE", help="A slide of your own instead
 Mpp = Annotated[Number, Option(metavar="X", help="Microns per full-resolution pixel, where the file has none")]
 Regions = Annotated[File, Option(metavar="FILE.geojson", help="Regions to analyse, as exported from QuPath")]
 Nuclei = Annotated[
-    Text, Option(metavar="FILE|none", help="Nuclei as entities: GeoJSON cells, a label image, a folder of them")
+    Text, Option(metavar="FILE|stardist|none", help="Nuclei as entities: GeoJSON cells, label image, folder, or found")
 ]
 Overlap = Annotated[Number, Option(metavar="X", help="Overlap of neighbouring tiles, 0 (the default) to 0.9 of a side")]
 Tissue = Annotated[Number, Option(metavar="X", help="Least tissue in a tile, 0 to 1 of its area; 0.25 by default")]

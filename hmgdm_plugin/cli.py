@@ -159,6 +159,20 @@ def diff_batches(first: ask.Run1, second: ask.Run2, events: ask.JsonLines = None
 
 
 @app.command()
+def nuclei(
+    context: Context, slides: ask.Slides = None, results_dir: ask.Results = None, model: ask.Detector = None,
+    mpp: ask.Mpp = None, regions: ask.Regions = None, precision: ask.Precision = None, columns: ask.Columns = None,
+    device: ask.Device = None, workers: ask.Workers = None, seed: ask.Seed = None, overwrite: ask.Overwrite = None,
+    dry_run: ask.DryRun = None, events: ask.JsonLines = None, request: ask.Request = None,
+) -> None:  # fmt: skip
+    """Find the nuclei of slides (GeoJSON).
+
+    Outlines with area, shape, stain and probability for QuPath, counts, and density maps.
+    """
+    _verb(context, "nuclei", "NucleiOptions", needs="slides", module="detect")
+
+
+@app.command()
 def pretrain(
     context: Context, settings: ask.SettingsFile = None, results_dir: ask.Results = None, stage: ask.Stage = None,
     resume: ask.Resume = None, device: ask.Device = None, workers: ask.Workers = None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,13 +63,13 @@ def predict_planned(
         single slide.
     """
     from .analysis.answers import chosen
-    from .analysis.plan import record
+    from .analysis.plan import record, write_summary
 
     heads, shown = chosen(model.card, options.heads, options.show)
     with folder, run.writing(folder.root):
         job = _Job(model, heads, shown, options, folder, events, blocks)
         rows = [_slide(job, plan) for plan in plans]
-        _write_summary(folder, rows)
+        write_summary(folder, rows)
         with events.timed("writing"):
             done = folder.commit(record(verb, options, [plan.slide for plan in plans], model, events))
     first = plans[0].slide.name
@@ -171,10 +170,3 @@ def _row(plan: Plan, heads: Sequence[Head], answers: SlideAnswers) -> dict[str, 
             row |= {f"{head.name} {c.name}": float(p) for c, p in zip(head.classes, share, strict=True)}
     row["notes"] = " | ".join(plan.notes)
     return row
-
-
-def _write_summary(folder: run.RunFolder, rows: Sequence[dict[str, Any]]) -> None:
-    with folder.stage(run.SUMMARY).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)

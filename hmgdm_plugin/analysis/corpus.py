@@ -28,7 +28,7 @@ from ..training.augment import labels_of_view, view
 from ..training.shards import shard_name, write_index, write_shard
 from ..training.stages import GRAPHS, GRAPHS_PER_SHARD, HELD_GRAPHS
 from ..training.world import World
-from .nuclei import Nuclei, nuclei_of
+from .nuclei import STARDIST, Nuclei, nuclei_of
 
 Files = Sequence[tuple[SourceSettings, Path]]
 
@@ -36,7 +36,7 @@ Files = Sequence[tuple[SourceSettings, Path]]
 class Item(NamedTuple):
     """One view of one tile to learn from; `path` with `mpp` (None: as the file says) is where it is read.
 
-    `nuclei` is where its nuclei stand, None for none.
+    `nuclei` is where its nuclei come from, empty for none.
     """
 
     path: Path
@@ -45,7 +45,7 @@ class Item(NamedTuple):
     source: str
     patient: str
     view: int
-    nuclei: Path | None = None
+    nuclei: str = ""
 
 
 @dataclass
@@ -117,8 +117,9 @@ def built(items: Sequence[Item], settings: PretrainSettings, pool: ThreadPoolExe
         for item in items:
             if item.path not in slides:
                 slides[item.path] = stack.enter_context(open_slide(item.path, item.mpp))
-                if item.nuclei is not None:
-                    nuclei[item.path] = nuclei_of(item.nuclei, slides[item.path], Events())
+                if item.nuclei:
+                    own = [each.tile for each in items if each.path == item.path]
+                    nuclei[item.path] = nuclei_of(item.nuclei, slides[item.path], own, Events())
 
         def make(item: Item) -> EntityGraph:
             tile, slide = item.tile, slides[item.path]
@@ -149,7 +150,7 @@ def _rooted(path: Path, beside: Path) -> Path:
 def items_of(files: Iterable[tuple[SourceSettings, Path]], settings: PretrainSettings, beside: Path) -> Iterator[Item]:
     """Every view of every tile, in a fixed order; relative paths of nuclei count from `beside`."""
     for source, path in files:
-        nuclei = None if source.nuclei is None else _rooted(source.nuclei, beside)
+        nuclei = source.nuclei if source.nuclei in ("", STARDIST) else str(_rooted(Path(source.nuclei), beside))
         patient = patient_of(source, path)
         with open_slide(path, source.mpp) as slide:
             found = tiles(slide.frame, settings.graph.mpp, settings.graph.tile_px, source.overlap, find_tissue(slide))

@@ -20,6 +20,7 @@ from ..training.heads import Tokens
 from ..training.labelled import LabelledTile
 from ..training.statistics import tile_statistics
 from .encode import EncodedTile, encode_tiles
+from .nuclei import STARDIST, nuclei_of
 
 if TYPE_CHECKING:
     from ..zoo.load import LoadedModel
@@ -69,4 +70,6 @@ def encoded_tiles(tiles: Sequence[LabelledTile], model: LoadedModel, events: Eve
     for (image, mpp), group in groupby(tiles, lambda tile: (tile.image, tile.mpp)):
         with open_slide(image, mpp) as slide:
             asked = [Tile(t.x_px, t.y_px, t.side_px, graph.tile_px, graph.mpp) for t in group]
-            yield from encode_tiles(slide, asked, model, events)
+            with_nuclei = graph.entities == "tissue+nuclei"
+            nuclei = nuclei_of(STARDIST, slide, asked, events) if with_nuclei else None
+            yield from encode_tiles(slide, asked, model, events, nuclei=nuclei)

@@ -1,4 +1,4 @@
-"""Where the nuclei of a slide come from (QuPath's objects or a label image), handed out tile by tile as a map."""
+"""Where the nuclei of a slide come from (QuPath's objects, a label image, StarDist), handed out tile by tile."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+import shapely
+
 from ..graph.nuclei import NucleusMap, burned, labelled
 from ..qupath.cells import read_nuclei
 from ..schema.errors import InputError
 from ..schema.space import Tile
 from ..slide.labels import LABEL_FILES, LabelImage
+from ..zoo.card import CARD
+from .detector import STARDIST as DEFAULT
+from .detector import detector, searched
 from .placed import Placed
 
 if TYPE_CHECKING:
@@ -19,7 +25,7 @@ if TYPE_CHECKING:
     from ..slide.reader import Slide
     from ..zoo.card import Card
 
-NONE = "none"
+NONE, STARDIST = "none", "stardist"
 _OBJECT_FILES = (".geojson", ".geojson.gz", ".json", ".zip")
 _PARTS = "nuclei-part-*.geojson*"
 
@@ -37,8 +43,9 @@ class Nuclei(Protocol):
 class Outlined:
     """Nuclei given as outlines."""
 
-    def __init__(self, placed: Placed, name: str, remarks: Counter[str]) -> None:
-        self._placed, self._name, self._remarks = placed, name, remarks
+    def __init__(self, placed: Placed, name: str, remarks: Counter[str] | None = None) -> None:
+        self._placed, self._name = placed, name
+        self._remarks, self._given = remarks or Counter(), remarks is not None
 
     def map(self, tile: Tile) -> NucleusMap:
         """See `Nuclei`."""
@@ -48,7 +55,7 @@ class Outlined:
         """See `Nuclei`."""
         said = [f"{self._name}: {count} objects {what}" for what, count in self._remarks.items() if count]
         beyond = self._placed.beyond(tiles)
-        if beyond:
+        if beyond and self._given:
             said.append(
                 f"{self._name}: {beyond} of {len(self._placed)} nuclei lie outside the tiles of tissue; left out"
             )
@@ -70,8 +77,8 @@ class Labelled:
         return []
 
 
-def chosen(asked: str, card: Card, slides: int, events: Events) -> Path | None:
-    """Where nuclei are to be taken from; None for none. The user is told where the model learnt otherwise.
+def chosen(asked: str, card: Card, slides: int, events: Events) -> str:
+    """Where nuclei are to be taken from, `NONE` for none. The user is told where the model learnt otherwise.
 
     Raises
     ------
@@ -79,32 +86,35 @@ def chosen(asked: str, card: Card, slides: int, events: Events) -> Path | None:
         One file is given for several slides.
     """
     learnt = card.graph.entities == "tissue+nuclei"
-    if asked in ("", NONE):
-        if learnt:
-            events.note(f"{card.name} learnt with nuclei; without them its answers are not validated")
-        return None
-    if not learnt:
+    asked = asked or (STARDIST if learnt else NONE)
+    if learnt and asked == NONE:
+        events.note(f"{card.name} learnt with nuclei; without them its answers are not validated")
+    if not learnt and asked != NONE:
         events.note(f"{card.name} learnt without nuclei; with them its answers are not validated")
-    if slides > 1 and not Path(asked).is_dir():
+    if slides > 1 and Path(asked).is_file():
         raise InputError(f"--nuclei {asked}: one file for {slides} slides", "give a folder with one file per slide")
-    return Path(asked)
+    return asked
 
 
-def nuclei_of(asked: Path, slide: Slide, events: Events) -> Nuclei:
-    """Open the nuclei of `slide`.
+def nuclei_of(asked: str, slide: Slide, tiles: Sequence[Tile], events: Events, workers: int = 0) -> Nuclei:
+    """Open, or find, the nuclei of `slide`.
 
     Parameters
     ----------
-    asked : Path
-        GeoJSON of cells or detections, a label image, or a folder with one such file per slide (named like the
-        slide) or with the results of `hmgdm nuclei`.
+    asked : str
+        ``stardist``, or the folder of a nucleus detector; GeoJSON of cells or detections; a label image; or a folder
+        with one such file per slide (named like the slide) or with the results of `hmgdm nuclei`.
+    tiles : sequence of Tile
+        Where a detector looks.
 
     Raises
     ------
     InputError
-        There is no such file, it cannot be read, or it has no nucleus of this slide.
+        There is no such file or detector, it cannot be read, or it has no nucleus of this slide.
     """
-    files = _files(asked, slide)
+    if asked == STARDIST or (Path(asked) / CARD).is_file():
+        return _detected(asked, slide, tiles, events, workers)
+    files = _files(Path(asked), slide)
     if files[0].name.lower().endswith(LABEL_FILES):
         return Labelled(LabelImage(files[0], slide.frame))
     counted: Counter[str] = Counter()
@@ -116,6 +126,18 @@ def nuclei_of(asked: Path, slide: Slide, events: Events) -> Nuclei:
         )
         raise InputError(f"{asked}: no nucleus of {slide.name} in it{why}", "export cells or detections of this slide")
     return Outlined(placed, files[0].name, counted)
+
+
+def _detected(asked: str, slide: Slide, tiles: Sequence[Tile], events: Events, workers: int) -> Nuclei:
+    """What a detector finds in `tiles`."""
+    found = detector(DEFAULT if asked == STARDIST else asked, "auto", "auto", events)
+    corners = np.array([(tile.x_px, tile.y_px, tile.side_px) for tile in tiles])
+    squares = shapely.box(*corners[:, :2].T, *(corners[:, :2] + corners[:, 2:]).T)
+    search, placed = searched(slide, found, list(squares), events), Placed()
+    for block in events.track("nuclei", search.found(events, workers), len(search.places)):
+        if len(block):
+            placed.add(np.atleast_1d(shapely.polygons(block.polygons)))
+    return Outlined(placed, found.card.name)
 
 
 def _files(asked: Path, slide: Slide) -> list[Path]:

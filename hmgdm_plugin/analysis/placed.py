@@ -8,6 +8,7 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -24,44 +25,58 @@ _POINT_BYTES = 8
 class Placed:
     """Nuclei of one slide by place; safe to ask from several threads.
 
-    Parameters
-    ----------
-    blocks : iterable of (n,) arrays of shapely Polygon
-        In level-0 pixels, valid, without holes; taken one after the other.
-
     Attributes
     ----------
     centres : (N, 2) float64
-        Centroids in level-0 pixels, in the order of the blocks.
-
-    Raises
-    ------
-    InputError
-        The temporary folder is full.
+        Centroids in level-0 pixels, in the order in which they were added.
     """
 
-    def __init__(self, blocks: Iterable[NDArray[np.object_]]) -> None:
+    def __init__(self, blocks: Iterable[NDArray[np.object_]] = ()) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as its owner
         self._reading = threading.Lock()
-        centres, sizes = [np.empty((0, 2))], [np.empty(0, np.int64)]
+        self._parts: list[tuple[NDArray[np.float64], NDArray[np.int64]]] = []
+        self._count = 0
         for shapes in blocks:
-            points, owner = shapely.get_coordinates(shapes, return_index=True)
-            centres.append(shapely.get_coordinates(shapely.centroid(shapes)))
-            sizes.append(np.bincount(owner, minlength=len(shapes)))
-            with writing(Path(tempfile.gettempdir())):
-                self._file.write((points - centres[-1][owner]).astype(np.float32).tobytes())
+            self.add(shapes)
+
+    def add(self, shapes: NDArray[np.object_]) -> None:
+        """Append nuclei, (n,) shapely Polygons in level-0 pixels, valid, without holes; before any question.
+
+        Raises
+        ------
+        InputError
+            The temporary folder is full.
+        """
+        points, owner = shapely.get_coordinates(shapes, return_index=True)
+        centres = shapely.get_coordinates(shapely.centroid(shapes))
+        self._parts.append((centres, np.bincount(owner, minlength=len(shapes))))
+        self._count += len(shapes)
         with writing(Path(tempfile.gettempdir())):
+            self._file.write((points - centres[owner]).astype(np.float32).tobytes())
             self._file.flush()
-        self.centres: NDArray[np.float64] = np.concatenate(centres)
-        self._ends = np.concatenate([[0], np.cumsum(np.concatenate(sizes))])
+
+    @cached_property
+    def centres(self) -> NDArray[np.float64]:
+        """See the class."""
+        return np.concatenate([np.empty((0, 2)), *(centres for centres, _ in self._parts)])
+
+    @cached_property
+    def _ends(self) -> NDArray[np.int64]:
+        """Where in the file, in points, the outline of each nucleus starts, and the last ends."""
+        sizes = np.concatenate([np.zeros(1, np.int64), *(sizes for _, sizes in self._parts)])
+        return np.cumsum(sizes)
+
+    @cached_property
+    def _buckets(self) -> tuple[int, NDArray[np.int64], NDArray[np.int64]]:
+        """Buckets across, the order of the nuclei by bucket, and the bucket of each in that order."""
         column, row = np.floor(self.centres / _BUCKET_PX).astype(np.int64).T
-        self._columns = int(column.max(initial=0)) + 1
-        keys = row * self._columns + column
-        self._order = np.argsort(keys, kind="stable")
-        self._keys = keys[self._order]
+        across = int(column.max(initial=0)) + 1
+        keys = row * across + column
+        order = np.argsort(keys, kind="stable")
+        return across, order, keys[order]
 
     def __len__(self) -> int:
-        return len(self.centres)
+        return self._count
 
     def within(self, tile: Tile) -> NDArray[np.object_]:
         """Outlines (n,) of the nuclei whose centroid lies in `tile`, half-open, in the order they came."""
@@ -83,13 +98,12 @@ class Placed:
         return int((~seen).sum())
 
     def _found(self, tile: Tile) -> NDArray[np.int64]:
-        first, last = (
-            min(max(int(x // _BUCKET_PX), 0), self._columns - 1) for x in (tile.x_px, tile.x_px + tile.side_px)
-        )
+        across, order, keys = self._buckets
+        first, last = (min(max(int(x // _BUCKET_PX), 0), across - 1) for x in (tile.x_px, tile.x_px + tile.side_px))
         rows = np.arange(int(tile.y_px // _BUCKET_PX), int((tile.y_px + tile.side_px) // _BUCKET_PX) + 1)
-        starts = np.searchsorted(self._keys, rows * self._columns + first)
-        ends = np.searchsorted(self._keys, rows * self._columns + last, side="right")
-        near = np.sort(np.concatenate([self._order[a:b] for a, b in zip(starts, ends, strict=True)]))
+        starts = np.searchsorted(keys, rows * across + first)
+        ends = np.searchsorted(keys, rows * across + last, side="right")
+        near = np.sort(np.concatenate([order[a:b] for a, b in zip(starts, ends, strict=True)]))
         offset = self.centres[near] - (tile.x_px, tile.y_px)
         return near[((offset >= 0) & (offset < tile.side_px)).all(axis=1)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,13 +14,15 @@ from numpy.typing import NDArray
 from ..qupath.ids import run_tag
 from ..schema.errors import InputError
 from ..schema.events import Events
-from ..schema.options import CommonOptions, EmbedOptions
-from ..schema.run import run_record
+from ..schema.options import CommonOptions, EmbedOptions, SlideOptions
+from ..schema.run import SUMMARY, RunFolder, run_record
 from ..schema.space import Tile
 
 if TYPE_CHECKING:
+    from ..qupath.regions import Region
     from ..slide.reader import Slide
     from ..zoo.load import LoadedModel
+    from .detector import Detector
     from .nuclei import Nuclei
 
 ENTITIES_PER_TILE = 61
@@ -39,7 +42,7 @@ class Plan:
 
 
 @contextmanager
-def opened(options: EmbedOptions) -> Iterator[list[Slide]]:
+def opened(options: SlideOptions) -> Iterator[list[Slide]]:
     """Open all slides of `options`.
 
     Raises
@@ -106,18 +109,13 @@ def planned(slide: Slide, model: LoadedModel, options: EmbedOptions, events: Eve
     InputError
         The regions or the nuclei are wrong, or there is no tissue on the slide or inside them.
     """
-    from ..qupath.regions import read_regions
     from ..slide.tiling import tiles
     from ..slide.tissue import find_tissue
 
     before = len(events.notes)
     for note in slide.notes:
         events.note(note)
-    regions = None
-    if options.regions is not None:
-        regions, notes = read_regions(options.regions, slide.frame)
-        for note in notes:
-            events.note(note)
+    regions = drawn_regions(slide, options, events)
     with events.timed("tissue"):
         tissue = find_tissue(slide)
         thumbnail, downsample = slide.thumbnail()
@@ -130,16 +128,28 @@ def planned(slide: Slide, model: LoadedModel, options: EmbedOptions, events: Eve
     return Plan(slide, thumbnail, downsample, found, tuple(events.notes[before:]), nuclei)
 
 
+def drawn_regions(slide: Slide, options: SlideOptions, events: Events) -> list[Region] | None:
+    """The regions of `options` on `slide`, None where none are given; the user is told of every doubt."""
+    from ..qupath.regions import read_regions
+
+    if options.regions is None:
+        return None
+    regions, notes = read_regions(options.regions, slide.frame)
+    for note in notes:
+        events.note(note)
+    return regions
+
+
 def _nuclei(
     slide: Slide, tiles: Sequence[Tile], model: LoadedModel, options: EmbedOptions, events: Events
 ) -> Nuclei | None:
     """The nuclei asked for, or those that the model learnt with; None for none."""
-    from .nuclei import chosen, nuclei_of
+    from .nuclei import NONE, STARDIST, chosen, nuclei_of
 
     asked = chosen(options.nuclei, model.card, len(options.slides), events)
-    if asked is None:
+    if asked == NONE or (options.dry_run and asked == STARDIST):
         return None
-    nuclei = nuclei_of(asked, slide, events)
+    nuclei = nuclei_of(asked, slide, tiles, events, options.workers)
     for note in nuclei.remarks(tiles):
         events.note(note)
     return nuclei
@@ -174,7 +184,7 @@ def identified(slide: Slide) -> dict[str, Any]:
 
 
 def record(
-    verb: str, options: CommonOptions, slides: Sequence[Slide], model: LoadedModel, events: Events
+    verb: str, options: CommonOptions, slides: Sequence[Slide], model: LoadedModel | Detector, events: Events
 ) -> dict[str, Any]:
     """The run record: what was done to which slides, with which model, and what the user was told."""
     return run_record(
@@ -187,3 +197,11 @@ def record(
         seconds={stage: round(seconds, 3) for stage, seconds in events.seconds.items()},
         notes=events.notes,
     )
+
+
+def write_summary(folder: RunFolder, rows: Sequence[dict[str, Any]]) -> None:
+    """Stage one line per slide."""
+    with folder.stage(SUMMARY).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)

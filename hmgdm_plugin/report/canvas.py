@@ -191,6 +191,11 @@ def outlined(
         yield PathCollection(paths, facecolors=face, edgecolors=edge, linewidths=0.6 + 0.8 * strength[group])
 
 
+def paths_of(shapes: Sequence[shapely.Geometry]) -> list[Any]:
+    """Areas as closed paths, holes and parts too."""
+    return [_path(part) for shape in shapes for part in shapely.get_parts(shape) if part.geom_type == "Polygon"]
+
+
 def trace(axes: Axes, shape: shapely.Geometry) -> None:
     """Draw the outline of one entity: dark on a light seam, to be seen on any stain."""
     from matplotlib.collections import PathCollection

@@ -26,6 +26,7 @@ __all__ = [
     "entity_overlay",
     "heat_overlay",
     "heatmap_tiff",
+    "outline_overlay",
     "rgb_overlay",
     "tissue_picture",
 ]
@@ -194,6 +195,26 @@ def entity_overlay(
     for rank, index in enumerate(ranked, 1):
         canvas.number(axes, outlines[index].representative_point(), rank)
     canvas.colour_bar(figure, axes, mappable, unit, values)
+    canvas.save(figure, path)
+
+
+def outline_overlay(
+    path: Path,
+    image: Image,
+    origin_px: tuple[float, float],
+    scale: float,
+    outlines: Sequence[shapely.Geometry],
+    rgb: tuple[int, int, int],
+    title: str,
+    mpp_level0: float,
+) -> None:
+    """Draw outlines in one colour, without filling what is to be seen. Parameters: see `entity_overlay`."""
+    from matplotlib.collections import PathCollection
+
+    figure, axes = canvas.sheet(image, origin_px, scale, title, mpp_level0)
+    paths = canvas.paths_of(outlines)
+    for colour, width in ((np.ones(3), 1.8), (np.array(rgb) / 255, 1.0)):
+        axes.add_collection(PathCollection(paths, facecolors="none", edgecolors=[colour], linewidths=width))
     canvas.save(figure, path)
 
 

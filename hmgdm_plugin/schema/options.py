@@ -24,12 +24,25 @@ class CommonOptions(Settings):
     dry_run: bool = False
 
 
-class EmbedOptions(CommonOptions):
-    """`hmgdm embed`: slides to embeddings."""
+class SlideOptions(CommonOptions):
+    """Options of every verb that works on slides."""
 
     slides: tuple[Path, ...]
     mpp: Mpp | None = None  # microns per level-0 pixel, where the file does not say
     regions: Path | None = None  # GeoJSON in QuPath's pixels
+
+
+class NucleiOptions(SlideOptions):
+    """`hmgdm nuclei`: slides to the outlines of their nuclei."""
+
+    model: str = "nuclei-stardist-he"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where the processor has it
+    columns: bool = False  # as for `predict`
+
+
+class EmbedOptions(SlideOptions):
+    """`hmgdm embed`: slides to embeddings."""
+
     overlap: Annotated[float, Field(ge=0.0, le=0.9)] = 0.0
     min_tissue: Annotated[float, Field(ge=0.0, le=1.0)] = 0.25
     nuclei: str = ""  # file or folder, stardist or none; empty: as the model learnt

@@ -46,6 +46,11 @@ def explained_geojson(slide: str, part: int = 1) -> str:
     return f"geojson/{slide}/explained-part-{part:04d}.geojson.gz"
 
 
+def nuclei_geojson(slide: str, part: int = 1) -> str:
+    """Nuclei with their measurements, in parts of 50,000 at most."""
+    return f"geojson/{slide}/nuclei-part-{part:04d}.geojson.gz"
+
+
 def columns_npz(slide: str, what: str) -> str:
     """`what` (tiles, entities, explained, nuclei) as columns, which QuPath's scripts read fastest."""
     return f"columns/{slide}/{what}.npz"
@@ -142,6 +147,11 @@ def figure_png(what: str) -> str:
 def contributions_csv(slide: str) -> str:
     """What each tile of a slide adds to the log-risk of its patient."""
     return f"contributions/{slide}.csv"
+
+
+def density_tiff(slide: str) -> str:
+    """Nuclei per square millimetre as float32 values."""
+    return f"overlays/{slide}-nuclear-density.tif"
 
 
 def safe_name(text: str) -> str:

@@ -103,7 +103,7 @@ class SourceSettings(Settings):
     mpp: Annotated[float, Field(gt=0)] | None = None
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.0
     views: Annotated[int, Field(ge=1, le=64)] = 1  # the first as it is, the others turned and re-stained
-    nuclei: Path | None = None  # GeoJSON, label image, or a folder with one per image, for entities "tissue+nuclei"
+    nuclei: str = ""  # for entities "tissue+nuclei": stardist, GeoJSON, label image, or a folder with one per image
     patient_pattern: str = "(.+)"  # its first group, matched in the file's stem, is the patient
 
     @field_validator("patient_pattern")
@@ -143,8 +143,8 @@ class PretrainSettings(Settings):
     @model_validator(mode="after")
     def _nuclei_fit(self) -> PretrainSettings:
         for source in self.sources:
-            if (source.nuclei is not None) != (self.graph.entities == "tissue+nuclei"):
-                what = "nuclei, but" if source.nuclei is not None else "no nuclei, and"
+            if bool(source.nuclei) != (self.graph.entities == "tissue+nuclei"):
+                what = "nuclei, but" if source.nuclei else "no nuclei, and"
                 raise ValueError(f"source {source.name!r} has {what} entities are {self.graph.entities!r}")
         return self
 

@@ -59,7 +59,7 @@ def test_outlines_keep_their_order_and_those_off_the_tiles_are_named(slide, tmp_
         shapely.box(30, 20, 50, 40),
         shapely.box(500, 500, 510, 510),
     )
-    nuclei = nuclei_of(path, slide, Events())
+    nuclei = nuclei_of(str(path), slide, [], Events())
     found = nuclei.map(_tile(0, 0))
     assert ((found.labels == 1).sum(), (found.labels == 2).sum()) == (400, 200)
     assert nuclei.remarks([_tile(0, 0)]) == ["n.geojson: 1 of 3 nuclei lie outside the tiles of tissue; left out"]
@@ -73,8 +73,8 @@ def test_labels_and_outlines_of_the_same_nuclei_are_the_same_map(slide, tmp_path
         labels[y0:y1, x0:x1] = number
     tifffile.imwrite(tmp_path / "n.tif", labels)
     given, seen = (
-        nuclei_of(_geojson(tmp_path / "n.geojson", *boxes), slide, Events()),
-        nuclei_of(tmp_path / "n.tif", slide, Events()),
+        nuclei_of(str(_geojson(tmp_path / "n.geojson", *boxes)), slide, [], Events()),
+        nuclei_of(str(tmp_path / "n.tif"), slide, [], Events()),
     )
     for tile in (_tile(0, 0), _tile(10.0, 7.0)):
         assert np.array_equal(given.map(tile).labels, seen.map(tile).labels)
@@ -89,7 +89,7 @@ def test_a_folder_is_searched_for_the_slide(slide, tmp_path, place):
     folder = tmp_path / "nuclei"
     _geojson(folder / place, shapely.box(20, 20, 40, 40))
     _geojson(folder / "other.geojson", shapely.box(60, 20, 80, 40))
-    assert len(nuclei_of(folder, slide, Events()).map(_tile(0, 0))) == 1
+    assert len(nuclei_of(str(folder), slide, [], Events()).map(_tile(0, 0))) == 1
 
 
 def test_what_has_no_nucleus_of_the_slide_is_an_error(slide, tmp_path):
@@ -101,4 +101,4 @@ def test_what_has_no_nucleus_of_the_slide_is_an_error(slide, tmp_path):
         (tmp_path / "x.geojson", "no such file"),
     ):
         with pytest.raises(InputError, match=said):
-            nuclei_of(asked, slide, Events())
+            nuclei_of(str(asked), slide, [], Events())

@@ -1,0 +1,126 @@
+"""The nucleus detector of a run, and what it will look at on a slide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..schema.errors import InputError
+from ..zoo.card import NucleiCard, read_nuclei_card
+from ..zoo.detector import load_stardist
+from ..zoo.digest import verify
+from ..zoo.load import choose_device, find
+from .cores import Areas, Cores, slide_limits
+from .detect import Found, detect
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..nuclei.seams import Place
+    from ..nuclei.stars import Floats, StarDist
+    from ..schema.events import Events
+    from ..slide.reader import Slide
+    from ..slide.tissue import Tissue
+
+STARDIST = "nuclei-stardist-he"
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """A verified nucleus detector."""
+
+    stars: StarDist
+    card: NucleiCard
+    digest: str
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.stars.device
+
+
+def detector(name: str, device: str, precision: str, events: Events) -> Detector:
+    """Verify and load the detector `name`.
+
+    Parameters
+    ----------
+    precision : "auto", "float32" or "bfloat16"
+        auto takes bfloat16 where the processor has instructions for it.
+
+    Raises
+    ------
+    InputError
+        No such model, a changed file, not a nucleus detector, or a device that is not there.
+    """
+    with events.timed("model"):
+        return _loaded(find(name), device, precision)
+
+
+@lru_cache(maxsize=1)
+def _loaded(folder: Path, device: str, precision: str) -> Detector:
+    import torch
+
+    torch.set_num_threads(1)
+    where = str(choose_device(device))
+    fast = precision == "bfloat16" or (precision == "auto" and where == "cpu" and _has_bfloat16())
+    stars = load_stardist(folder, where, "bfloat16" if fast else "float32")
+    return Detector(stars, read_nuclei_card(folder), verify(folder))
+
+
+def _has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 in hardware; elsewhere it is slower than float32."""
+    import torch
+
+    return any(getattr(torch.cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What will be looked at of one slide: tiles, limits of normalisation, a thumbnail (h, w, 3) to draw on."""
+
+    slide: Slide
+    detector: Detector
+    cores: Cores
+    places: list[Place]
+    limits: Floats
+    areas: Areas | None
+    tissue: Tissue
+    thumbnail: NDArray[np.uint8]
+    downsample: float
+    notes: tuple[str, ...]
+
+    def found(self, events: Events, workers: int) -> Iterator[Found]:
+        """The nuclei, tile by tile."""
+        return detect(
+            self.slide, self.cores, self.places, self.detector.stars, self.limits, events, workers, self.areas
+        )
+
+
+def searched(slide: Slide, detector: Detector, areas: Areas | None, events: Events) -> Search:
+    """Find tissue, lay the tiles of the search, and settle its normalisation.
+
+    Raises
+    ------
+    InputError
+        There is no tissue on the slide, or none in `areas`.
+    """
+    from ..slide.tissue import find_tissue
+
+    with events.timed("tissue"):
+        tissue = find_tissue(slide)
+        thumbnail, downsample = slide.thumbnail()
+    cores = Cores.of(slide, detector.stars, tissue)
+    places = cores.places(areas)
+    if not places:
+        where = "inside the regions" if areas else "on the slide"
+        raise InputError(f"{slide.path.name}: no tissue {where}", "choose other regions, or check that it is H&E")
+    with events.timed("limits"):
+        limits = slide_limits(slide, tissue, detector.stars)
+    notes = tuple(slide.notes)
+    return Search(slide, detector, cores, places, limits, areas, tissue, thumbnail, downsample, notes)
