@@ -73,5 +73,13 @@ Gpus = Annotated[Number, Option(metavar="X", help="Share of a GPU that Ray keeps
 GoOn = Annotated[Flag, Option("--resume/--no-resume", help="Go on with the batch in the folder (default), or refuse")]
 Retry = Annotated[Flag, Option("--retry", help="Try slides again that failed for good")]
 
+NewProject = Annotated[Path, Argument(metavar="FOLDER", help="New folder for the project")]
+ProjectSlides = Annotated[list[Path], Argument(metavar="SLIDE", help="Slides, or folders that hold them")]
+Project = Annotated[Path, Argument(metavar="PROJECT", help="A project.qpproj, or its folder")]
+Image = Annotated[str, Option(metavar="ID|NAME", help="The image, by the number or the name it has in the project")]
+Out = Annotated[Path, Option(metavar="FILE.geojson", help="File for the objects; compressed if it ends in .gz")]
+ObjectKind = Annotated[str, Option(metavar="annotations|detections|cells|tiles|all", help="Which objects")]
+FoundResults = Annotated[Path, Option(metavar="DIR", help="Results folder that hmgdm has written")]
+
 AsJson = Annotated[bool, Option("--json", help="Print JSON for programs")]
 Version = Annotated[bool, Option("--version", help="Print the version, then stop")]

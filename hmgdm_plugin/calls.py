@@ -16,6 +16,12 @@ from .schema.errors import Cancelled, HmgdmError, InputError
 from .schema.events import Events, ended_by_signal
 from .schema.run import writing
 
+SETUP: dict[str, Any] = {
+    "add_completion": False,
+    "rich_markup_mode": None,
+    "pretty_exceptions_enable": False,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+}
 DISK = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
 NAMES = {errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
 

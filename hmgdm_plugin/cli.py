@@ -20,23 +20,19 @@ from typer import Context
 
 from . import __version__
 from . import arguments as ask
+from .calls import SETUP
 from .calls import guarded as _guarded
 from .calls import verb as _verb
+from .cli_project import project
 from .schema.errors import InputError
 from .schema.events import Events
-
-SETUP: dict[str, Any] = {
-    "add_completion": False,
-    "rich_markup_mode": None,
-    "pretty_exceptions_enable": False,
-    "context_settings": {"help_option_names": ["-h", "--help"]},
-}
 
 app = typer.Typer(invoke_without_command=True, **SETUP)
 train = typer.Typer(help="Teach a model new predictions.", **SETUP)
 models = typer.Typer(help="List, show or verify models.", **SETUP)
 batch = typer.Typer(help="Analyse many slides, unattended.", **SETUP)
 app.add_typer(train, name="train")
+app.add_typer(project, name="project")
 app.add_typer(models, name="models")
 app.add_typer(batch, name="batch")
 

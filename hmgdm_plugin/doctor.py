@@ -187,9 +187,12 @@ def _models() -> Iterator[Check]:
 
 def _qupath() -> Iterator[Check]:
     """What exchanges with QuPath directly; GeoJSON files need none of it."""
+    from .qupath.project import scripts_folder
+
     asked = os.environ.get("PAQUO_QUPATH_DIR", "")
     found = asked if asked and Path(asked).is_dir() else shutil.which("QuPath") or ""
     missing = "not installed (optional)"
+    yield Check("QuPath menu", f"{scripts_folder() / 'install_menu.groovy'}: run it once from QuPath's script editor")
     fix = "" if found else "install QuPath 0.5 or later, and set PAQUO_QUPATH_DIR to its folder"
     yield Check("QuPath", found or missing, fix, optional=True)
     if util.find_spec("paquo"):

@@ -13,7 +13,7 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[1]
 PACKAGE = REPO / "hmgdm_plugin"
 NOUNS = {"slide", "graph", "model", "nuclei", "training", "qupath", "report", "survival", "cohort"}
-FACES = {"cli", "calls", "arguments", "gui"}
+FACES = {"cli", "cli_project", "calls", "arguments", "gui"}
 MAY_IMPORT = {
     **{noun: {"schema"} for noun in NOUNS},
     "schema": set(),
@@ -22,7 +22,8 @@ MAY_IMPORT = {
     "analysis": {"schema", "zoo"} | NOUNS,
     "arguments": set(),
     "calls": {"schema"},
-    "cli": {"schema", "arguments", "calls"},
+    "cli": {"schema", "arguments", "calls", "cli_project"},
+    "cli_project": {"schema", "arguments", "calls"},
     "gui": {"schema"},
 }
 DOORS = {
@@ -38,7 +39,7 @@ DOORS = {
     "captum": {"model"},
     "lifelines": {"survival/curves.py"},
     "openpyxl": {"survival/outcomes.py"},
-    "typer": {"cli.py", "calls.py", "arguments.py"},
+    "typer": {"cli.py", "cli_project.py", "calls.py", "arguments.py"},
 }
 NETWORK = {"aiohttp", "ftplib", "http", "httpx", "requests", "smtplib", "socket", "ssl", "urllib", "urllib3", "xmlrpc"}
 PICKLES = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}

@@ -1,0 +1,299 @@
+"""QuPath projects without a window; the only door to paquo and the Java machine, which start when first needed.
+
+Results reach a project through the very classes that QuPath's menu uses (`qupath_scripts/lib`), loaded into the same
+Java machine: what an import replaces, and what it never touches, is decided in one place.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ..schema.errors import HmgdmError, InputError
+from ..schema.run import writing
+from .marker import refuse_open
+
+PROJECT, RUNS = "project.qpproj", "hmgdm-runs"
+KINDS = ("annotations", "detections", "cells", "tiles", "all")
+_GET_QUPATH = "install QuPath 0.5 or later and set PAQUO_QUPATH_DIR to its folder"
+_GET_PAQUO = 'run: .venv/bin/pip install -c constraints.txt -e ".[qupath]"'
+_JAVA_OPTIONS = "-XX:MaxRAMPercentage=50 -Xrs"  # -Xrs: signals stay Python's, so that a run can be ended
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An image of a project: what it is, and what is on it.
+
+    Parameters
+    ----------
+    id, name : str
+    path : Path or None
+        The slide; None where it is no file.
+    width_px, height_px : int
+        As QuPath shows it.
+    mpp : float or None
+        Microns per pixel that QuPath measures with.
+    annotations, detections, ours : int
+        Objects on it; `ours` counts all that H-MGDM made.
+    recipes : tuple of str
+        Recipes of H-MGDM that have objects on it, as in their ids (`ids.tag_of`) in seven hexadecimal digits.
+    """
+
+    id: str
+    name: str
+    path: Path | None
+    width_px: int
+    height_px: int
+    mpp: float | None
+    annotations: int
+    detections: int
+    ours: int
+    recipes: tuple[str, ...]
+
+
+def create(folder: Path, slides: Sequence[Path]) -> tuple[Path, dict[str, str]]:
+    """Make a project of `slides` in an empty or new folder.
+
+    Returns
+    -------
+    Path, dict of str to str
+        The project file, and why QuPath does not take a slide, by name.
+
+    Raises
+    ------
+    InputError
+        The folder is not empty, QuPath is not installed, or no slide can be opened.
+    """
+    if folder.is_dir() and any(folder.iterdir()):
+        raise InputError(f"{folder}: is not empty", "give a new folder for the project")
+    paquo = _paquo()
+    refused: dict[str, str] = {}
+    with writing(folder), paquo.QuPathProject(folder, mode="x") as project:
+        for slide in slides:
+            try:
+                project.add_image(slide.resolve(), image_type=paquo.QuPathImageType.BRIGHTFIELD_H_E)
+            except (OSError, RuntimeError, ValueError) as error:
+                refused[slide.name] = str(error).splitlines()[0]
+        count = len(project.images)
+    if not count:
+        shutil.rmtree(folder)
+        raise InputError(f"{folder}: QuPath opens none of {len(slides)} slides", "check them with QuPath")
+    return folder / PROJECT, refused
+
+
+@dataclass
+class Project:
+    """An open project; a context manager.
+
+    Parameters
+    ----------
+    path : Path
+        The ``project.qpproj`` or its folder.
+    writable : bool
+        Whether it will be changed; then it must not be open in a QuPath window.
+
+    Raises
+    ------
+    InputError
+        No such project, QuPath is not installed, or a window holds the project open.
+    """
+
+    path: Path
+    writable: bool = False
+    _project: Any = field(default=None, repr=False)
+    _backup: Path | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self.path = self.path / PROJECT if self.path.is_dir() else self.path
+        if not self.path.is_file():
+            raise InputError(f"{self.path}: no such project", f"give a {PROJECT} or its folder")
+
+    def __enter__(self) -> Project:
+        if self.writable:
+            refuse_open(self.path.parent)
+        try:
+            self._project = _paquo().QuPathProject(self.path, mode="r+" if self.writable else "r")
+        except (OSError, ValueError, RuntimeError) as error:
+            raise InputError(f"{self.path}: not a QuPath project ({error})", "open and save it in QuPath") from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._project = None
+
+    def entries(self) -> Iterator[Entry]:
+        """All images, with what is on them; images themselves are not opened."""
+        headless = _scripts()("Headless")
+        for image in self._project.images:
+            with _java_errors(self.path):
+                counts = json.loads(str(headless.counts(image.java_object.readHierarchy())))
+            recipes = tuple(counts.pop("recipes"))
+            yield Entry(image.entry_id, image.image_name, *_facts(image), **counts, recipes=recipes)
+
+    def export(self, entry: str, path: Path, kind: str = "annotations") -> int:
+        """Write objects of an image as GeoJSON, in the pixels that QuPath shows.
+
+        Parameters
+        ----------
+        entry : str
+            Id or name of the image.
+        path : Path
+            A ``.geojson`` or ``.geojson.gz``.
+        kind : str
+            One of `KINDS`; detections include cells and tiles.
+
+        Returns
+        -------
+        int
+            How many there were.
+
+        Raises
+        ------
+        InputError
+            No such image or kind, or the file cannot be written.
+        """
+        if kind not in KINDS:
+            raise InputError(f"--kind {kind}: unknown", f"choose from {', '.join(KINDS)}")
+        java = self._image(entry).java_object
+        with writing(path), _java_errors(path):
+            return int(_scripts()("Headless").export(java.readHierarchy(), str(path.absolute()), kind))
+
+    def import_results(self, entry: str, folder: Path) -> Mapping[str, Any]:
+        """Put results onto an image, in place of those of the same recipe there; everything else stays as it is.
+
+        Returns
+        -------
+        mapping
+            ``added``, ``removed`` and ``run``, whose id `undo` takes.
+
+        Raises
+        ------
+        InputError
+            The results are of another slide, or somebody else saved the image meanwhile.
+        """
+        with self._changing(entry) as data:
+            return json.loads(str(_scripts()("Headless").importFolder(data, str(folder.absolute()))))
+
+    def undo(self, entry: str, run: str) -> int:
+        """Remove exactly the objects of one run; returns how many there were."""
+        with self._changing(entry) as data:
+            return int(_scripts()("Scripted").undo(data, run))
+
+    @contextmanager
+    def _changing(self, entry: str) -> Iterator[Any]:
+        """Image data that is saved at the end, after a copy of what was there; nothing is saved after an error."""
+        image = self._image(entry)
+        saved = image.entry_path / "data.qpdata"
+        before = saved.stat().st_mtime_ns if saved.exists() else 0
+        with _java_errors(self.path):
+            data = image.java_object.readImageData()
+            yield data
+            refuse_open(self.path.parent)
+            if (saved.stat().st_mtime_ns if saved.exists() else 0) != before:
+                raise InputError(f"{image.image_name}: was saved by somebody else meanwhile", "run it again")
+            with writing(self.path.parent):
+                self._back_up(saved)
+                image.java_object.saveImageData(data)
+                self._project.java_object.syncChanges()
+
+    def _back_up(self, saved: Path) -> None:
+        """Copy the project file, once, and an image's data, before they are first written."""
+        if self._backup is None:
+            self._backup = self.path.parent / RUNS / "backups" / time.strftime("%Y%m%d-%H%M%S")
+            self._backup.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(self.path, self._backup)
+        copy = self._backup / f"{saved.parent.name}-{saved.name}"
+        if saved.exists() and not copy.exists():
+            shutil.copy2(saved, copy)
+
+    def _image(self, entry: str) -> Any:
+        found = [image for image in self._project.images if entry in (image.entry_id, image.image_name)]
+        if len(found) == 1:
+            return found[0]
+        names = ", ".join(f"{image.entry_id} {image.image_name}" for image in self._project.images)
+        problem = "no such image" if not found else "several images have this name; give its number"
+        raise InputError(f"{self.path}: {entry}: {problem}", f"choose from {names}")
+
+
+def _facts(image: Any) -> tuple[Path | None, int, int, float | None]:
+    """File, width, height and scale of an image, from what the project noted when it was last open."""
+    try:
+        metadata = json.loads((image.entry_path / "server.json").read_text("utf-8"))["metadata"]
+        width, height = int(metadata["width"]), int(metadata["height"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return _file(image), 0, 0, None
+    sides = [metadata.get("pixelCalibration", {}).get(f"pixel{side}", {}) for side in ("Width", "Height")]
+    known = [float(side["value"]) for side in sides if side.get("unit") == "µm"]
+    return _file(image), width, height, sum(known) / 2 if len(known) == 2 else None
+
+
+def _file(image: Any) -> Path | None:
+    """The slide of an image; None where it is no file."""
+    uris = [str(uri.getPath()) for uri in image.java_object.getURIs() if str(uri.getScheme()) == "file"]
+    return Path(uris[0]) if len(uris) == 1 else None
+
+
+def _paquo() -> Any:
+    """The module `paquo.projects`, with a Java machine behind it.
+
+    Raises
+    ------
+    InputError
+        paquo or QuPath is not installed.
+    """
+    os.environ.setdefault("PAQUO_JAVA_OPTS", _JAVA_OPTIONS)
+    try:
+        import paquo.java as java
+
+        java.System.setOut(java.System.err)  # its log is not our result
+        if java.LogManager is not None:
+            java.LogManager.setWarn()
+        import paquo.projects as projects
+    except ImportError as error:
+        raise InputError(f"paquo is not installed ({error})", _GET_PAQUO) from error
+    except (ValueError, FileNotFoundError, RuntimeError, OSError) as error:
+        raise InputError(f"no QuPath found ({error})", _GET_QUPATH) from error
+    return projects
+
+
+def _scripts() -> Any:
+    """Classes of ``qupath_scripts/lib`` in the Java machine, by name."""
+    import jpype
+
+    loader = jpype.JClass("groovy.lang.GroovyClassLoader")(jpype.JClass("java.lang.ClassLoader").getSystemClassLoader())
+    loader.addClasspath(str(scripts_folder() / "lib"))
+    return lambda name: jpype.JClass(loader.loadClass(f"hmgdm.{name}"))
+
+
+def scripts_folder() -> Path:
+    """Where the scripts lie: in the installed package, or in the repository."""
+    package = Path(__file__).resolve().parent.parent
+    places = (package / "qupath_scripts", package.parent / "qupath_scripts")
+    found = next((place for place in places if (place / "load.groovy").is_file()), None)
+    if found is None:
+        raise InputError("the scripts for QuPath are missing", "install the package again")
+    return found
+
+
+@contextmanager
+def _java_errors(where: Path) -> Iterator[None]:
+    """Errors of the scripts and of QuPath as ours: one sentence and its fix."""
+    import jpype
+
+    try:
+        yield
+    except jpype.JException as error:
+        if str(error.getClass().getName()) == "hmgdm.Trouble":
+            raise InputError(str(error.getProblem()), str(error.getFix())) from error
+        raise HmgdmError(
+            f"{where}: QuPath failed ({error})", "open the project in QuPath to see whether it is whole"
+        ) from error

@@ -1,0 +1,13 @@
+// menu: 60 Show / hide heat map
+def hmgdm = evaluate(new File(new File(getProperty(ScriptAttributes.FILE_PATH)).parentFile.parentFile, 'load.groovy'))
+def (Talk, Choose, Show) = hmgdm('Talk', 'Choose', 'Show')
+
+def image = getCurrentImageData(), viewer = getCurrentViewer()
+Talk.guarded {
+    if (Show.isShown(viewer)) {
+        Show.hide(viewer)
+        return
+    }
+    def layer = Choose.layer(image)
+    if (layer) Show.layer(viewer, image, layer)
+}

@@ -1,0 +1,76 @@
+package hmgdm
+
+import ij.io.Opener
+import java.awt.image.BufferedImage
+import qupath.lib.color.ColorMaps
+import qupath.lib.regions.ImageRegion
+
+/** The grid of values that a run leaves as float TIFF, as pictures that lie on the slide. */
+class Layers {
+    final Map facts
+    final List<float[]> pages
+    final int width, height
+
+    Layers(File file) {
+        def image = file.isFile() ? new Opener().openTiff(file.parent + File.separator, file.name) : null
+        if (image == null) throw new Trouble("${file}: no heat map", 'run the analysis again')
+        facts = Json.parse(image.originalFileInfo.description ?: '') ?: [quantities: []]
+        width = image.width
+        height = image.height
+        pages = (1..image.getStackSize()).collect { image.getStack().getProcessor(it).convertToFloat().pixels as float[] }
+    }
+
+    List<String> names() { facts.quantities as List<String> }
+
+    float[] page(String name) {
+        def at = names().indexOf(name)
+        at < 0 ? null : pages[at]
+    }
+
+    /** Where the grid lies, in the pixels of the image that QuPath shows. */
+    ImageRegion place() {
+        def origin = (facts.qupath_origin_px ?: facts.origin_px)*.toDouble()
+        double cell = facts.cell_px as double
+        int x = Math.round(origin[0]), y = Math.round(origin[1])
+        ImageRegion.createInstance(x, y, Math.round(origin[0] + cell * width) - x as int, Math.round(origin[1] + cell * height) - y as int, 0, 0)
+    }
+
+    /** The middle 96 % of the values, so that one stray tile does not swallow the colours. */
+    static List<Double> range(float[] values) {
+        def there = values.findAll { !Float.isNaN(it) }.sort()
+        if (!there) return [0d, 1d]
+        def low = there[(int) (0.02 * (there.size() - 1))] as double, high = there[(int) Math.ceil(0.98 * (there.size() - 1))] as double
+        high > low ? [low, high] : [low - 0.5d, low + 0.5d]
+    }
+
+    BufferedImage heat(String name, ColorMaps.ColorMap colours) {
+        def (low, high) = range(page(name))
+        painted { int k -> page(name)[k].with { Float.isNaN(it) ? null : colours.getColor(it as double, low, high) } }
+    }
+
+    /** Numbers of groups, each in the colour of its class. */
+    BufferedImage groups(String name, Map<Integer, Integer> colours) {
+        painted { int k -> page(name)[k].with { Float.isNaN(it) ? null : colours[Math.round(it) as int] } }
+    }
+
+    /** The first three components of the embeddings as red, green and blue. */
+    BufferedImage components() {
+        def three = (1..3).collect { page("component ${it}") }
+        if (three.any { it == null }) throw new Trouble('this run has no colours of embeddings', 'run the analysis again')
+        def ranges = three.collect { range(it) }
+        painted { int k ->
+            if (Float.isNaN(three[0][k])) return null
+            def rgb = (0..2).collect { c -> Math.max(0, Math.min(255, Math.round(255 * (three[c][k] - ranges[c][0]) / (ranges[c][1] - ranges[c][0])) as int)) }
+            (rgb[0] << 16) | (rgb[1] << 8) | rgb[2]
+        }
+    }
+
+    private BufferedImage painted(Closure<Integer> colour) {
+        def image = new BufferedImage(width, height, BufferedImage.TYPE_INT_ARGB)
+        for (int k = 0; k < width * height; k++) {
+            def rgb = colour(k)
+            if (rgb != null) image.setRGB(k % width, k.intdiv(width), 0xff000000.intValue() | rgb)
+        }
+        image
+    }
+}

@@ -1,0 +1,24 @@
+package hmgdm
+
+import java.nio.file.Files
+import java.nio.file.StandardCopyOption
+
+/** What a headless script did, as a file that appears last and whole: QuPath's exit code is 0 for scripts that failed. */
+class Outcome {
+    static void told(File file, Closure<Map> work) {
+        Map result = [ok: false]
+        try {
+            result = [ok: true] + work().findAll { key, value -> value instanceof Number || value instanceof String || value instanceof List }
+        } catch (Throwable error) {
+            result = [ok: false, error: error instanceof Trouble ? error.problem : error.toString(), fix: error instanceof Trouble ? error.fix : '']
+            throw error
+        } finally {
+            println Json.write(result)
+            if (file) {
+                def partial = new File(file.path + '.tmp')
+                partial.setText(Json.write(result), 'UTF-8')
+                Files.move(partial.toPath(), file.toPath(), StandardCopyOption.REPLACE_EXISTING)
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+package hmgdm
+
+import java.awt.image.BufferedImage
+import qupath.lib.color.ColorMaps
+import qupath.lib.gui.tools.MeasurementMapper
+import qupath.lib.gui.viewer.OverlayOptions
+import qupath.lib.gui.viewer.overlays.BufferedImageOverlay
+import qupath.lib.images.ImageData
+import qupath.lib.objects.PathObject
+import qupath.lib.regions.ImageRegion
+
+/** What of the results is drawn on the slide; one layer at a time, and hiding it leaves the window as it was. */
+class Show {
+    static final String COMPONENTS = 'Embeddings as colours', MAP = 'Heat map: ', GROUPS = 'Groups: ', OBJECTS = 'Objects: '
+
+    /** An overlay of ours, told from others by its class. */
+    static class Picture extends BufferedImageOverlay {
+        Picture(viewer, OverlayOptions options, Map<ImageRegion, BufferedImage> pictures) { super(viewer, options, pictures) }
+    }
+
+    /** All layers that the image has: pictures of the last run, and a map of every measurement. */
+    static List<String> layers(ImageData imageData) {
+        def out = []
+        def pages = pages(imageData)
+        if (pages) {
+            def groups = groupNames(imageData)
+            pages.names().each { name -> if (!name.startsWith('component ')) out << (name in groups ? GROUPS : MAP) + name }
+            if (pages.names().contains('component 3')) out << COMPONENTS
+        }
+        out + measurements(imageData).collect { OBJECTS + it }
+    }
+
+    private static Layers pages(ImageData imageData) {
+        def run = Runs.all(imageData).reverse().find { new Ran(it).heatMap().isFile() }
+        run ? new Layers(new Ran(run).heatMap()) : null
+    }
+
+    /** Where the files of a run that is on the image lie. */
+    private static class Ran {
+        final Map run
+        Ran(Map run) { this.run = run }
+        File heatMap() { new File(run.folder as String, "overlays/${run.slide}-heatmap.tif") }
+    }
+
+    private static List<String> measurements(ImageData imageData) {
+        def seen = new LinkedHashSet<String>()
+        def byKind = [:]
+        for (PathObject each : Tag.ours(imageData.hierarchy.getAllObjects(false))) {
+            def kind = Runs.kind(each)
+            def count = byKind.merge(kind, 1, Integer.&sum)
+            if (count <= 200) seen.addAll(each.measurementList.measurementNames.findAll { it.startsWith('HMGDM: ') })
+        }
+        seen.toList()
+    }
+
+    /** Titles of measurements whose value is the number of the tile's class. */
+    private static Set<String> groupNames(ImageData imageData) {
+        def squares = Tag.ours(imageData.hierarchy.getAllObjects(false)).findAll { Runs.kind(it) == 'square' && it.pathClass != null }
+        if (!squares) return []
+        squares[0].measurementList.measurementNames.findAll { name ->
+            name.startsWith('HMGDM: ') && !name.startsWith('HMGDM: p(') && classes(squares, name) != null
+        }.collect { it.substring(7) } as Set
+    }
+
+    /** Number > colour where each number always comes with one class; null where it does not. */
+    private static Map<Integer, Object> classes(List<PathObject> squares, String measurement) {
+        def out = [:]
+        for (PathObject each : squares) {
+            def value = each.measurementList.get(measurement) as double
+            if (Double.isNaN(value) || value != Math.rint(value)) return null
+            def known = out.putIfAbsent(value as int, each.pathClass)
+            if (known != null && known != each.pathClass) return null
+        }
+        out.size() <= 40 && out.values().toSet().size() == out.size() ? out : null
+    }
+
+    /** After a run: the first thing it found. */
+    static void first(ImageData imageData) {
+        def all = layers(imageData)
+        if (all) layer(Talk.window().viewer, imageData, all.find { it.startsWith(MAP) || it.startsWith(GROUPS) } ?: all[0])
+    }
+
+    static void layer(viewer, ImageData imageData, String name) {
+        if (name.startsWith(OBJECTS)) measurement(viewer, imageData, name.substring(OBJECTS.length()))
+        else picture(viewer, imageData, name)
+    }
+
+    private static void picture(viewer, ImageData imageData, String name) {
+        def pages = pages(imageData)
+        def colours = ColorMaps.getColorMaps()['Viridis']
+        BufferedImage image
+        def key
+        if (name == COMPONENTS) {
+            image = pages.components()
+            key = Legend.words('Tiles of similar colour look alike to the model: its first three principal components as red, green and blue.')
+        } else if (name.startsWith(GROUPS)) {
+            def title = name.substring(GROUPS.length())
+            def squares = Tag.ours(imageData.hierarchy.getAllObjects(false)).findAll { Runs.kind(it) == 'square' && it.pathClass != null }
+            def byNumber = classes(squares, 'HMGDM: ' + title).sort()
+            image = pages.groups(title, byNumber.collectEntries { number, each -> [number, each.color & 0xffffff] })
+            key = Legend.swatches(byNumber.values().collect { [it.toString().replaceFirst('^HMGDM: ', ''), it.color & 0xffffff] })
+        } else {
+            def title = name.substring(MAP.length())
+            image = pages.heat(title, colours)
+            def (low, high) = Layers.range(pages.page(title))
+            key = Legend.bar(colours, low, high)
+        }
+        def before = hide(viewer)
+        def options = viewer.overlayOptions
+        viewer.customOverlayLayers.add(new Picture(viewer, options, [(pages.place()): image]))
+        options.setShowPixelClassification(true)
+        options.setShowDetections(false)
+        options.setOpacity(0.6f)
+        Legend.show(viewer, unit(pages, name), key, before)
+        forget(viewer)
+        viewer.forceOverlayUpdate()
+    }
+
+    private static String unit(Layers pages, String name) {
+        def title = name.contains(': ') ? name.substring(name.indexOf(': ') + 2) : name
+        def unit = (pages.facts.units ?: [:])[title]
+        unit ? "${title.capitalize()} (${unit})" : title.capitalize()
+    }
+
+    /** Colours for some objects only; the others are not drawn. */
+    static class Lit extends MeasurementMapper {
+        private final Set<PathObject> lit
+
+        Lit(ColorMaps.ColorMap colours, String name, Collection<PathObject> all, Collection<PathObject> lit) {
+            super(colours, name, all)
+            this.lit = new HashSet<PathObject>(lit)
+        }
+
+        @Override
+        Integer getColorForObject(PathObject object) { lit.contains(object) ? super.getColorForObject(object) : null }
+    }
+
+    /** A map of one measurement over the objects that have it, or over those of `lit`; the others are not drawn. */
+    static void measurement(viewer, ImageData imageData, String name, Collection<PathObject> lit = null) {
+        def objects = Tag.ours(imageData.hierarchy.getAllObjects(false)).findAll { it.measurementList.containsKey(name) }
+        if (!objects) throw new Trouble("no object has ${name}", 'analyse the slide first')
+        def signed = objects.any { it.measurementList.get(name) < 0 } && objects.any { it.measurementList.get(name) > 0 }
+        def values = objects.collect { it.measurementList.get(name) as float }.findAll { !Float.isNaN(it) } as float[]
+        def (low, high) = Layers.range(values)
+        if (signed) (low, high) = [-Math.max(-low, high), Math.max(-low, high)]
+        def map = signed ? Diverging.MAP : ColorMaps.getColorMaps()['Viridis']
+        def mapper = new Lit(map, name, objects, lit ?: objects)
+        mapper.setDisplayMinValue(low)
+        mapper.setDisplayMaxValue(high)
+        def before = hide(viewer)
+        def options = viewer.overlayOptions
+        options.setMeasurementMapper(mapper)
+        options.setShowDetections(true)
+        options.setFillDetections(true)
+        options.setOpacity(0.6f)
+        Legend.show(viewer, name.replaceFirst('^HMGDM: ', '').capitalize(), Legend.bar(map, low, high), before)
+        forget(viewer)
+        viewer.forceOverlayUpdate()
+    }
+
+    static boolean isShown(viewer) { Legend.find(viewer) != null }
+
+    /** Take our layer off; returns how the window was before any of ours. */
+    static Map hide(viewer) {
+        def options = viewer.overlayOptions
+        def before = Legend.find(viewer)?.userData as Map
+        if (before == null) before = ['fillDetections', 'showDetections', 'showPixelClassification', 'opacity', 'measurementMapper'].collectEntries { [it, options[it]] }
+        else before.each { key, value -> options[key] = value }
+        viewer.customOverlayLayers.removeIf { it.class.name == Picture.name }
+        Legend.remove(viewer)
+        viewer.forceOverlayUpdate()
+        before
+    }
+
+    /** Another image in the viewer must not wear this one's colours. */
+    private static void forget(viewer) {
+        def listener
+        listener = { value, old, now ->
+            viewer.imageDataProperty().removeListener(listener)
+            if (Legend.find(viewer)) hide(viewer)
+        } as javafx.beans.value.ChangeListener
+        viewer.imageDataProperty().addListener(listener)
+    }
+}

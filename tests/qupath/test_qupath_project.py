@@ -1,0 +1,65 @@
+"""Projects where there is no QuPath, and the sign that a window holds one open."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from hmgdm_plugin.qupath.marker import MARKER, refuse_open
+from hmgdm_plugin.qupath.project import Project, create, scripts_folder
+from hmgdm_plugin.schema.errors import InputError
+
+
+def mark(folder, host, pid):
+    (folder / MARKER).write_text(json.dumps({"host": host, "pid": pid}), "utf-8")
+
+
+def dead_pid():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+@pytest.mark.skipif(os.name != "posix", reason="asking for a process is not safe on Windows")
+def test_a_project_in_an_open_window_is_refused_and_one_in_a_dead_window_is_not(tmp_path):
+    refuse_open(tmp_path)
+    mark(tmp_path, platform.node(), os.getpid())
+    with pytest.raises(InputError, match="open in a QuPath window"):
+        refuse_open(tmp_path)
+    mark(tmp_path, "another-computer", dead_pid())
+    with pytest.raises(InputError, match="another-computer"):
+        refuse_open(tmp_path)
+    mark(tmp_path, platform.node(), dead_pid())
+    refuse_open(tmp_path)
+    (tmp_path / MARKER).write_text("{", "utf-8")
+    refuse_open(tmp_path)
+
+
+def test_what_is_no_project_is_one_sentence(tmp_path):
+    with pytest.raises(InputError, match="no such project"):
+        Project(tmp_path)
+    (tmp_path / "something").write_text("")
+    with pytest.raises(InputError, match="is not empty"):
+        create(tmp_path, [])
+
+
+def test_without_qupath_the_fix_says_how_to_get_it(tmp_path):
+    (tmp_path / "project.qpproj").write_text("{}", "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "hmgdm_plugin.cli", "project", "list", str(tmp_path), "--events"],
+        env={**os.environ, "PAQUO_QUPATH_DIR": str(tmp_path / "none")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2, done.stderr
+    said = json.loads(done.stdout)
+    assert said["fix"].startswith(("install QuPath", "run: .venv/bin/pip install"))
+
+
+def test_the_scripts_are_found():
+    assert (scripts_folder() / "lib" / "hmgdm" / "Landing.groovy").is_file()

@@ -1,0 +1,173 @@
+"""What only a real QuPath can say; runs where PAQUO_QUPATH_DIR points at one."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import shapely
+
+from hmgdm_plugin.qupath.columns import write_columns
+from hmgdm_plugin.qupath.geojson import read_features, write_features
+
+HERE = Path(__file__).parent
+REPO = HERE.parents[1]
+DRIVERS = REPO / "tests" / "scripts"
+SCRIPTS = REPO / "qupath_scripts"
+QUPATH = Path(os.environ.get("PAQUO_QUPATH_DIR", "no QuPath"))
+pytestmark = [
+    pytest.mark.qupath,
+    pytest.mark.skipif(not QUPATH.is_dir(), reason="no QuPath: set PAQUO_QUPATH_DIR to its folder"),
+]
+
+
+def module(name):
+    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+def script(name, *arguments, project=None, image=None, save=False):
+    """Run a script headless; QuPath's exit code says nothing, what the script writes does."""
+    program = next(path for path in (QUPATH / "bin" / "QuPath", *QUPATH.glob("QuPath*")) if path.is_file())
+    command = [str(program), "script", str(name)]
+    command += ["-p", str(project)] if project else []
+    command += ["-i", str(image)] if image else []
+    command += ["-s"] if save else []
+    for each in arguments:
+        command += ["-a", str(each)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    return done.stdout + done.stderr
+
+
+def hmgdm(*arguments):
+    command = [sys.executable, "-m", "hmgdm_plugin.cli", *map(str, arguments), "--events"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert (done.returncode == 0) == ("result" in last), done.stderr
+    return last.get("result", last)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory, bounds_slide):
+    """What predict writes about a slide that QuPath crops."""
+    folder = tmp_path_factory.mktemp("results ä") / "run"
+    hmgdm("predict", bounds_slide, "--results-dir", folder, "--explain", "--columns", "--workers", 1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, bounds_slide):
+    """A project of that slide, with what a person drew."""
+    folder = tmp_path_factory.mktemp("projects") / "a project ü"
+    hmgdm("project", "create", folder, bounds_slide)
+    script(DRIVERS / "person.groovy", project=folder / "project.qpproj", image=bounds_slide.name, save=True)
+    return folder
+
+
+def drawn(project, out):
+    """The annotations and cells of the only image, as text."""
+    found = []
+    for kind in ("annotations", "cells"):
+        hmgdm("project", "export", project, "--image", "1", "--out", out, "--kind", kind)
+        found += sorted(json.dumps(feature, sort_keys=True) for feature in read_features(out))
+    return found
+
+
+def test_golden_files_are_read_as_the_conformance_reader_says(tmp_path):
+    cases = module("test_qupath_conformance")
+    write_features(tmp_path / "good.geojson", cases.golden_features(), cases.FRAME)
+    marks = next(mark for mark in cases.test_every_fault_is_found.pytestmark if mark.name == "parametrize")
+    for number, (change, _) in enumerate(marks.args[1]):
+        bad = json.dumps({"type": "FeatureCollection", "features": [{**cases.GOOD, **change}]})
+        (tmp_path / f"bad-{number:02d}.geojson").write_text(bad, "utf-8")
+    script(DRIVERS / "verdict.groovy", tmp_path)
+    verdict = json.loads((tmp_path / "verdict.json").read_text("utf-8"))
+    good = verdict["good.geojson"]
+    features = list(cases.golden_features())
+    assert [each["id"] for each in good] == [str(feature.id) for feature in features]
+    assert [each["name"] for each in good] == [feature.name for feature in features]
+    assert [each["locked"] for each in good] == [feature.locked for feature in features]
+    np.testing.assert_allclose(
+        [each["area"] or 0 for each in good], [feature.geometry.area for feature in features], atol=0.2
+    )
+    for number, (change, fault) in enumerate(marks.args[1]):
+        said = verdict[f"bad-{number:02d}.geojson"]
+        if fault.startswith("throws"):
+            assert isinstance(said, str), (change, said)
+        else:
+            assert isinstance(said, list), (change, said)
+
+
+def test_columns_are_read_as_geojson_is(tmp_path):
+    cases = module("test_qupath_conformance")
+    write_columns(tmp_path / "objects.npz", list(cases.golden_features()), cases.FRAME)
+    files = (SCRIPTS, tmp_path / "objects.npz", HERE / "golden" / "objects.geojson", tmp_path / "said")
+    said = script(DRIVERS / "columns.groovy", *files)
+    assert (tmp_path / "said").is_file(), said
+    assert (tmp_path / "said").read_text() == "5 alike"
+
+
+def test_a_project_keeps_what_a_person_drew_through_import_twice_and_undo(project, results, tmp_path):
+    before = drawn(project, tmp_path / "a.geojson")
+    assert len(before) == 3
+    first = hmgdm("project", "import", project, "--image", "1", "--results", results)
+    again = hmgdm("project", "import", project, "--image", "1", "--results", results)
+    assert int(first["removed"]) == 0
+    assert first["added"] == again["added"] == again["removed"]
+    assert drawn(project, tmp_path / "b.geojson") == before
+    hmgdm("project", "export", project, "--image", "1", "--out", tmp_path / "all.geojson", "--kind", "all")
+    assert module("conformance").faults(tmp_path / "all.geojson") == []
+    assert len(list((project / "hmgdm-runs" / "backups").rglob("*.qpdata"))) >= 1
+    code = f"""
+import sys
+from pathlib import Path
+from hmgdm_plugin.qupath.project import Project
+with Project(Path({str(project)!r}), writable=True) as opened:
+    print(opened.undo("1", {again["run"]!r}), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
+    assert done.stderr.splitlines()[-1] == again["added"]
+    assert drawn(project, tmp_path / "c.geojson") == before
+
+
+def test_by_script_the_same_and_results_of_another_slide_are_refused(project, results, tmp_path, pyramid_slide):
+    out = tmp_path / "out.json"
+    name = json.loads((project / "project.qpproj").read_text("utf-8"))["images"][0]["imageName"]
+    action = SCRIPTS / "actions" / "import_results.groovy"
+    script(action, results, out, project=project / "project.qpproj", image=name, save=True)
+    said = json.loads(out.read_text("utf-8"))
+    assert said["ok"] is True
+    assert said["added"] > 100
+    other = tmp_path / "other"
+    hmgdm("predict", pyramid_slide, "--results-dir", other, "--workers", 1)
+    script(action, other, out, project=project / "project.qpproj", image=name, save=True)
+    said = json.loads(out.read_text("utf-8"))
+    assert said["ok"] is False
+    assert "these results are of pyramid" in said["error"]
+    listed = hmgdm("project", "list", project)
+    assert f"{said.get('added', 0)} of H-MGDM" not in listed["1"]
+
+
+def test_tiles_lie_on_their_tissue_in_a_slide_that_qupath_crops(project, results, tmp_path, bounds_slide):
+    """The mean colour under each tile is that which Python reads there, and would not be one tile further."""
+    from hmgdm_plugin.slide.reader import open_slide
+
+    hmgdm("project", "import", project, "--image", "1", "--results", results)
+    name = json.loads((project / "project.qpproj").read_text("utf-8"))["images"][0]["imageName"]
+    script(DRIVERS / "places.groovy", tmp_path / "p.json", project=project / "project.qpproj", image=name)
+    seen = json.loads((tmp_path / "p.json").read_text("utf-8"))
+    with open_slide(bounds_slide) as slide:
+        assert (seen["width"], seen["height"]) == slide.frame.bounds[2:], "QuPath crops as the frame says"
+        assert len(seen["tiles"]) >= 2
+        for x, y, width, height, *rgb in seen["tiles"]:
+            at_x, at_y = slide.frame.from_qupath(np.array([x, y]))
+            square = slide.read_box(at_x, at_y, width, height, round(width), round(height))
+            np.testing.assert_allclose(square.mean(axis=(0, 1)), rgb, atol=1.0)
+        boxes = [shapely.box(x, y, x + width, y + height) for x, y, width, height, *_ in seen["tiles"]]
+        assert shapely.union_all(boxes).within(shapely.box(0, 0, seen["width"], seen["height"]))

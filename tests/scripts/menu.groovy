@@ -1,0 +1,161 @@
+// Drives QuPath's window as a person would: what menu entries do is pressed, photographed and told in steps.json.
+// Started as the startup script; -Dhmgdm.test.* names the scripts, the image, the program and the folder for results.
+import com.google.gson.GsonBuilder
+import javafx.application.Platform
+import javafx.scene.control.ButtonType
+import javafx.scene.control.DialogPane
+import javafx.stage.Window
+import javax.imageio.ImageIO
+import qupath.fx.utils.FXUtils
+import qupath.lib.gui.QuPathGUI
+import qupath.lib.gui.prefs.PathPrefs
+import qupath.lib.gui.tools.GuiTools
+
+given = { String key -> System.getProperty('hmgdm.test.' + key) }
+out = new File(given('out'))
+steps = [:]
+window = null
+
+fx = { Closure work -> FXUtils.callOnApplicationThread(work) }
+snap = { String name ->
+    Thread.sleep(1500)
+    fx { ImageIO.write(GuiTools.makeSnapshot(window, GuiTools.SnapshotType.MAIN_SCENE), 'PNG', new File(out, name + '.png')) }
+}
+dialogs = {
+    Window.windows.findAll { it.showing }.collect { it.scene?.root }.findAll { it instanceof DialogPane }
+}
+waitFor = { double seconds, Closure<Boolean> what ->
+    long limit = System.nanoTime() + (long) (seconds * 1e9)
+    while (System.nanoTime() < limit) {
+        if (what()) return true
+        Thread.sleep(100)
+    }
+    false
+}
+fire = { String entry ->
+    def item = fx { window.lookupMenuItem('Extensions>H-MGDM>' + entry) }
+    assert item != null : entry
+    Platform.runLater { item.fire() }
+}
+press = { Closure prepare = null -> // OK of the dialog that comes up
+    assert waitFor(60) { fx { dialogs().any { it.lookupButton(ButtonType.OK) } } }
+    fx {
+        def pane = dialogs().find { it.lookupButton(ButtonType.OK) }
+        prepare?.call(pane)
+        Platform.runLater { pane.lookupButton(ButtonType.OK).fire() }
+    }
+}
+ours = { fx { window.imageData.hierarchy.getAllObjects(false).findAll { it.ID.toString().startsWith('484d4744') } } }
+mine = { fx { window.imageData.hierarchy.annotationObjects.collect { [it.ID.toString(), it.name, it.pathClass.toString(), it.ROI.toString()] } } }
+quiet = { // an error that a dialog shows ends the test
+    def said = fx { dialogs().findAll { it.lookupButton(ButtonType.OK) && !it.lookupButton(ButtonType.CANCEL) }*.contentText }
+    assert !said
+    true
+}
+settled = { double seconds -> waitFor(seconds) { fx { dialogs().isEmpty() } } }
+told = { String name, value ->
+    steps[name] = value
+    new File(out, 'steps.json').setText(new GsonBuilder().setPrettyPrinting().create().toJson(steps), 'UTF-8')
+}
+
+drive = {
+    assert waitFor(60) { QuPathGUI.getInstance()?.stage?.showing }
+    window = QuPathGUI.getInstance()
+    PathPrefs.imageTypeSettingProperty().set(PathPrefs.ImageTypeSetting.AUTO_ESTIMATE)
+    def home = new File(given('scripts'))
+    fx { window.runScript(new File(home, 'install_menu.groovy'), null) }
+    fx { window.runScript(new File(home, 'install_menu.groovy'), null) } // again: safe
+    told('entries', fx { window.getMenu('Extensions>H-MGDM', false).items*.text })
+    told('startup', PathPrefs.startupScriptProperty().get())
+    PathPrefs.createPersistentPreference('hmgdm.program', '').set(given('program'))
+    PathPrefs.createPersistentPreference('hmgdm.runs', '').set(new File(out, 'runs ä').path)
+
+    fire('Analyse whole slide…')
+    press()
+    told('no image', 'said once')
+    fx { window.openImage(window.viewer, given('image'), false, false) }
+    fire('Analyse selected regions…')
+    press()
+    told('no region', 'said once')
+    def (x, y, w, h) = given('region').split(',')*.toDouble()
+    fx {
+        def region = qupath.lib.objects.PathObjects.createAnnotationObject(qupath.lib.roi.ROIs.createEllipseROI(x, y, w, h, qupath.lib.regions.ImagePlane.getDefaultPlane()))
+        region.setName('drawn by a person')
+        window.imageData.hierarchy.addObject(region)
+        window.imageData.hierarchy.selectionModel.setSelectedObject(region)
+    }
+    def before = mine()
+    long start = System.nanoTime()
+    fire('Analyse selected regions…')
+    press()
+    snap('1-running')
+    assert waitFor(400) { quiet() && !ours().isEmpty() }
+    told('seconds', (System.nanoTime() - start) / 1e9d)
+    settled(60)
+    told('analysed', ours().size())
+    told('workflow', fx { window.imageData.historyWorkflow.steps.collect { it.name } })
+    snap('2-heat-map')
+    told('annotations untouched', mine() == before)
+
+    def tile = fx { ours().findAll { it.name?.startsWith('tile ') }.max { it.measurementList.get('HMGDM: component') ?: 0 } ?: ours()[0] }
+    fx { window.imageData.hierarchy.selectionModel.setSelectedObject(tile) }
+    fx { window.viewer.setDownsampleFactor(1.2d); window.viewer.centerROI(tile.ROI) }
+    fire('Why this result')
+    Thread.sleep(4000)
+    told('lit', fx { ours().count { window.viewer.overlayOptions.measurementMapper.getColorForObject(it) != null } })
+    snap('3-why')
+    fx { Window.windows.findAll { it instanceof javafx.stage.Stage && it.title?.startsWith('H-MGDM: why') }.each { it.close() } }
+    fx { window.imageData.hierarchy.selectionModel.clearSelection() }
+
+    fire('Show / hide heat map') // hides
+    Thread.sleep(1500)
+    told('hidden', fx { window.viewer.view.children.every { it.id != 'hmgdm-legend' } })
+    for (layer in (given('layers') ?: '').replace('_', ' ').split(';').findAll()) {
+        fire('Show / hide heat map')
+        press { pane -> fx { pane.lookupAll('.combo-box').each { box -> box.selectionModel.select(box.items.find { it.toString().startsWith(layer) }) } } }
+        Thread.sleep(2500)
+        fx { window.viewer.setDownsampleFactor(4.0d) }
+        snap('4-' + layer.replaceAll(/\W+/, '-').toLowerCase())
+        fire('Show / hide heat map')
+        Thread.sleep(1000)
+    }
+    fx { window.imageData.hierarchy.selectionModel.setSelectedObject(window.imageData.hierarchy.annotationObjects[0]) }
+    fire('Undo a run…')
+    press()
+    assert waitFor(30) { ours().isEmpty() }
+    told('undone', true)
+    told('annotations after undo', mine() == before)
+    snap('5-undone')
+    if (given('cancel')) {
+        fire('Analyse whole slide…')
+        press()
+        assert waitFor(120) { fx { dialogs().any { it.lookupButton(ButtonType.OK) } } } // the estimate
+        snap('6-estimate')
+        press()
+        Thread.sleep(given('cancel').toLong())
+        long asked = System.nanoTime()
+        fx { dialogs().find { it.lookupButton(ButtonType.CANCEL) }.lookupButton(ButtonType.CANCEL).fire() }
+        told('cancelled in s', waitFor(10) { ProcessHandle.current().descendants().count() == 0 } ? (System.nanoTime() - asked) / 1e9d : -1)
+        Thread.sleep(1000)
+        told('left by cancel', ours().size())
+    }
+    fire('Remove this menu')
+    press()
+    Thread.sleep(1500)
+    told('menu removed', fx { !window.getMenu('Extensions', false).items.any { it.text == 'H-MGDM' } })
+    told('startup after', PathPrefs.startupScriptProperty().get() ?: '')
+    told('finished', true)
+}
+
+Thread.startDaemon('hmgdm-test') {
+    try {
+        drive()
+    } catch (Throwable error) {
+        error.printStackTrace()
+        told('error', error.toString())
+        try { snap('error') } catch (Throwable ignored) { }
+    } finally {
+        new File(out, 'done').text = ''
+        Runtime.runtime.halt(0)
+    }
+}
