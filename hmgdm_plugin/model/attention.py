@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from .slots import Slots
+from .slots import Pairing
+
+SCRATCH = 1 << 20  # pairs weighed at a time: they stay in the processor's cache
 
 
 class GraphAttention(nn.Module):
@@ -26,20 +31,108 @@ class GraphAttention(nn.Module):
         self.value = nn.Linear(hidden, hidden)
         self.out = nn.Linear(hidden, hidden)
 
-    def forward(self, queries: Tensor, keys: Tensor, query_slots: Slots, key_slots: Slots) -> Tensor:
+    def forward(self, queries: Tensor, keys: Tensor, pairing: Pairing) -> Tensor:
         """(Q, h) of queries (Q, h) and keys (K, h); cost is linear in the number of graphs."""
-        q = query_slots.pad(self.query(queries), self.heads)
-        k = key_slots.pad(self.key(keys), self.heads)
-        v = key_slots.pad(self.value(keys), self.heads)
-        return self.out(query_slots.pack(_attend(q, k, v, key_slots.mask)))
+        return self.out(attend(self.query(queries), self.key(keys), self.value(keys), pairing, self.heads))
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-    """Softmax attention (B, heads, W, h / heads); in float32 on a processor, where bfloat16's backward is 4x slower."""
-    if q.device.type != "cpu" or q.dtype != torch.bfloat16:
-        return scaled_dot_product_attention(q, k, v, attn_mask=mask)
-    with torch.autocast("cpu", enabled=False):
-        return scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=mask)
+def attend(q: Tensor, k: Tensor, v: Tensor, pairing: Pairing, heads: int) -> Tensor:
+    """Softmax attention (Q, h) of q (Q, h) on k, v (K, h), inside each graph.
+
+    In bfloat16 on a processor by plain products: its fused kernel works in float32 there.
+    """
+    if q.device.type == "cpu" and q.dtype == torch.bfloat16:
+        return attend_by_products(q, k, v, pairing, heads)
+    return attend_fused(q, k, v, pairing, heads)
+
+
+def attend_by_products(q: Tensor, k: Tensor, v: Tensor, pairing: Pairing, heads: int) -> Tensor:
+    """The same, in the precision of q, k and v, by plain products of a few heads at a time."""
+    return _Attention.apply(q, k, v, pairing, heads)
+
+
+def attend_fused(q: Tensor, k: Tensor, v: Tensor, pairing: Pairing, heads: int) -> Tensor:
+    """The same by the fused kernel of the device."""
+    q, k, v = pairing.queries.sort(q), pairing.keys.sort(k), pairing.keys.sort(v)
+    mixed = [
+        queries.pack(
+            scaled_dot_product_attention(queries.pad(q, heads), keys.pad(k, heads), keys.pad(v, heads), attn_mask=mask)
+        )
+        for queries, keys, mask in pairing.blocks()
+    ]
+    return pairing.queries.unsort(torch.cat(mixed))
+
+
+class _Attention(torch.autograd.Function):
+    """Blocks of graphs, a few heads at a time; the weights are worked out again in the backward pass, never stored."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, pairing: Pairing, heads: int) -> Tensor:
+        q, k, v = pairing.queries.sort(q), pairing.keys.sort(k), pairing.keys.sort(v)
+        ctx.save_for_backward(q, k, v)
+        ctx.pairing, ctx.heads = pairing, heads
+        out = torch.empty_like(q)
+        for query_block, key_block, mask in pairing.blocks():
+            qs, ks, vs = query_block.pad(q, heads), key_block.pad(k, heads), key_block.pad(v, heads)
+            mixed = torch.empty_like(qs, memory_format=torch.contiguous_format)
+            qs, ks, vs, items = (each.flatten(0, 1) for each in (qs, ks, vs, mixed))
+            for part, weights in _weights(qs, ks, mask, heads):
+                torch.bmm(weights, vs[part], out=items[part])
+            out[query_block.rows] = query_block.pack(mixed)
+        return pairing.queries.unsort(out)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        q, k, v = ctx.saved_tensors
+        pairing, heads = ctx.pairing, ctx.heads
+        grad = pairing.queries.sort(grad)
+        grads = [torch.empty_like(each) for each in (q, k, v)]
+        for query_block, key_block, mask in pairing.blocks():
+            blocks = query_block, key_block, key_block
+            qs, ks, vs = (block.pad(each, heads) for block, each in zip(blocks, (q, k, v), strict=True))
+            parts = [torch.empty_like(each, memory_format=torch.contiguous_format) for each in (qs, ks, vs)]
+            _backward(*(each.flatten(0, 1) for each in (qs, ks, vs, query_block.pad(grad, heads), *parts)), mask, heads)
+            for block, whole, part in zip(blocks, grads, parts, strict=True):
+                whole[block.rows] = block.pack(part)
+        sides = pairing.queries, pairing.keys, pairing.keys
+        unsorted = [side.unsort(each) for side, each in zip(sides, grads, strict=True)]
+        return unsorted[0], unsorted[1], unsorted[2], None, None
+
+
+def _weights(q: Tensor, k: Tensor, mask: Tensor | None, heads: int) -> Iterator[tuple[slice, Tensor]]:
+    """Softmax of q k^T (n, Wq, Wk) for a few of the items (G * heads, W, d) at a time; the next overwrites the last."""
+    items, scale = q.shape[0], q.shape[2] ** -0.5
+    pairs = q.shape[1] * k.shape[1]
+    size = max(min(SCRATCH // pairs, items), 1)
+    scratch = q.new_empty(size, q.shape[1], k.shape[1])
+    shut = None
+    if mask is not None:
+        shut = torch.zeros_like(mask, dtype=q.dtype).masked_fill_(~mask, -torch.inf)
+        shut = shut.expand(-1, heads, -1, -1).flatten(0, 1)
+    for first in range(0, items, size):
+        part = slice(first, min(first + size, items))
+        logits = scratch[: part.stop - first]
+        torch.baddbmm(logits, q[part], k[part].transpose(1, 2), beta=0, alpha=scale, out=logits)
+        if shut is not None:
+            logits.add_(shut[part])
+        yield part, torch.softmax(logits, -1, out=logits)
+
+
+def _backward(
+    q: Tensor, k: Tensor, v: Tensor, grad: Tensor, dq: Tensor, dk: Tensor, dv: Tensor, mask: Tensor | None, heads: int
+) -> None:
+    """Fill dq, dk, dv (G * heads, W, d) from the gradient (G * heads, Wq, d) of the mixed values."""
+    scratch = None
+    for part, weights in _weights(q, k, mask, heads):
+        scratch = torch.empty_like(weights) if scratch is None else scratch
+        torch.bmm(weights.transpose(1, 2), grad[part], out=dv[part])
+        change = torch.bmm(grad[part], v[part].transpose(1, 2), out=scratch[: weights.shape[0]])
+        torch._softmax_backward_data(change, weights, -1, change.dtype, grad_input=change)
+        torch.bmm(change, k[part], out=dq[part])
+        torch.bmm(change.transpose(1, 2), q[part], out=dk[part])
+    scale = q.shape[2] ** -0.5
+    dq.mul_(scale)
+    dk.mul_(scale)
 
 
 class FeedForward(nn.Module):

@@ -2,66 +2,15 @@ r"""One EHGNN layer: graph convolution on vertices, dual-hypergraph convolution 
 
 Vertices: :math:`X'=\tilde D^{-1/2}\tilde A(w)\tilde D^{-1/2}X\Theta+b`, A weighted by gates w, with self-loops.
 Edges: :math:`F'=D^{-1}HB^{-1}H^\top F\Psi+c` on the dual hypergraph (Jo et al. 2021), where edges are the vertices and
-vertices the hyperedges; hyperedges of one edge are dropped and every edge gets one of its own. Both as scatter, O(M).
+vertices the hyperedges; hyperedges of one edge are dropped and every edge gets one of its own. Both in O(M), see `topology`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
-
-@dataclass(frozen=True)
-class Topology:
-    """Index structures of one forward, shared by all layers.
-
-    Parameters
-    ----------
-    ends : (2, M) int64
-        Ends of the edges in the hypergraph, among all V vertices: topology is public.
-    share : (V, 1) float
-        1 / edges at a vertex; 0 where its hyperedge is dropped.
-    weight : (M, 1) float
-        1 / hyperedges that hold an edge, its own included.
-    links : (2, K) int64
-        Ends of the edges that carry messages between vertices.
-    carriers : (K,) int64
-        Which of the M edges these are.
-    """
-
-    ends: Tensor
-    share: Tensor
-    weight: Tensor
-    links: Tensor
-    carriers: Tensor
-
-    @classmethod
-    def of(cls, ends: Tensor, vertices: int, present: int, dtype: torch.dtype) -> Topology:
-        """Topology of edges `ends` (2, M) among `vertices`, the first `present` of which have features."""
-        degree = torch.bincount(ends.flatten(), minlength=vertices)
-        kept = degree > 1
-        share = kept.to(dtype) / degree.clamp(min=1)
-        weight = 1 / (1 + kept[ends].sum(0)).to(dtype)
-        carriers = (ends < present).all(0).nonzero().squeeze(1)
-        return cls(ends, share[:, None], weight[:, None], ends[:, carriers], carriers)
-
-    def across_edges(self, f: Tensor) -> Tensor:
-        """D^-1 H B^-1 H^T f of edge features (M, h)."""
-        u, v = self.ends
-        mean = f.new_zeros(self.share.shape[0], f.shape[1]).index_add(0, u, f).index_add(0, v, f) * self.share
-        return (mean.index_select(0, u) + mean.index_select(0, v) + f) * self.weight
-
-    def across_vertices(self, x: Tensor, gate: Tensor | None) -> Tensor:
-        """Symmetrically normalised neighbourhood sum of vertex features (P, h); `gate` (M,) weighs the edges."""
-        u, v = self.links
-        w = x.new_ones(self.carriers.shape[0]) if gate is None else gate.index_select(0, self.carriers)
-        degree = x.new_ones(x.shape[0]).index_add(0, u, w).index_add(0, v, w)
-        scale = degree.rsqrt()[:, None]
-        sent = x * scale
-        to_v, to_u = sent.index_select(0, u) * w[:, None], sent.index_select(0, v) * w[:, None]
-        return sent.index_add(0, v, to_v).index_add(0, u, to_u) * scale
+from .topology import Topology
 
 
 class EntityConvolution(nn.Module):

@@ -15,7 +15,7 @@ from .convolution import EntityConvolution
 from .encoder import Encoded
 from .inputs import Place
 from .layout import Layout, Stream
-from .slots import Slots
+from .slots import Pairing
 
 
 class DiffusionDecoder(nn.Module):
@@ -91,7 +91,7 @@ class _LevelStream(nn.Module):
             return h
         keys = self.key_norm(skip + tau[stream.visible_batch])
         hidden = h[stream.present :]
-        seen = self.cross(self.query_norm(hidden), keys, stream.hidden_slots, stream.visible_slots)
+        seen = self.cross(self.query_norm(hidden), keys, stream.pairing)
         return torch.cat([h[: stream.present], hidden + seen])
 
 
@@ -103,11 +103,11 @@ class JointAttention(nn.Module):
         self.norm = nn.LayerNorm(hidden)
         self.attend = GraphAttention(hidden, heads)
 
-    def forward(self, x: Tensor, f: Tensor | None, slots: Slots) -> tuple[Tensor, Tensor | None]:
+    def forward(self, x: Tensor, f: Tensor | None, pairing: Pairing) -> tuple[Tensor, Tensor | None]:
         """Vertex rows (N, h) and edge rows (M, h) to the same."""
         rows = x if f is None else torch.cat([x, f])
         normed = self.norm(rows)
-        rows = rows + self.attend(normed, normed, slots, slots)
+        rows = rows + self.attend(normed, normed, pairing)
         return rows[: x.shape[0]], None if f is None else rows[x.shape[0] :]
 
 

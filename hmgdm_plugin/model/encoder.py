@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from ..schema.settings import DiffusionSettings
 from .batch import LatentBatch
-from .convolution import EntityConvolution, Topology
+from .convolution import EntityConvolution
+from .topology import Topology
 from .inputs import EntityEmbedding
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..schema.errors import InputError
 from ..schema.settings import DiffusionSettings
 from .batch import LatentBatch
-from .convolution import Topology
+from .topology import Topology
 from .decoder import DiffusionDecoder, HiddenTokens, RestorationHead
 from .embedded import Embedding
 from .encoder import Encoded, TissueEncoder

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from .batch import LatentBatch
-from .convolution import Topology
-from .slots import Slots
+from .topology import Topology
+from .slots import Pairing
 
 
 @dataclass(frozen=True)
@@ -22,23 +22,22 @@ class Stream:
         Rows of the batch.
     visible_batch, hidden_batch : (P,), (R,) int64
         Their graphs.
-    visible_slots, hidden_slots : Slots
-        Their padded layout.
+    pairing : Pairing
+        Hidden rows look at visible ones.
     """
 
     visible: Tensor
     hidden: Tensor
     visible_batch: Tensor
     hidden_batch: Tensor
-    visible_slots: Slots
-    hidden_slots: Slots
+    pairing: Pairing
 
     @classmethod
     def of(cls, hide: Tensor, batch: Tensor, num_graphs: int) -> Stream:
         """Layout for the mask `hide` (N,) bool of entities of the graphs `batch` (N,)."""
         visible, hidden = (~hide).nonzero().squeeze(1), hide.nonzero().squeeze(1)
         graphs = batch[visible], batch[hidden]
-        return cls(visible, hidden, *graphs, Slots.of(graphs[0], num_graphs), Slots.of(graphs[1], num_graphs))
+        return cls(visible, hidden, *graphs, Pairing.of(graphs[1], graphs[0], num_graphs))
 
     @property
     def present(self) -> int:
@@ -57,15 +56,15 @@ class Layout:
         Of the encoder: visible edges; vertex messages where both ends are visible too.
     whole : Topology
         Of the decoder: everything.
-    joint : Slots
-        All vertices, then all edges, of each graph in one block; vertices only if `with_edges` was not asked for.
+    joint : Pairing
+        All vertices and edges of a graph look at each other; vertices only if `with_edges` was not asked for.
     """
 
     vertices: Stream
     edges: Stream
     visible: Topology
     whole: Topology
-    joint: Slots
+    joint: Pairing
 
     @classmethod
     def of(cls, batch: LatentBatch, hide_vertices: Tensor, hide_edges: Tensor, *, with_edges: bool) -> Layout:
@@ -84,5 +83,5 @@ class Layout:
             edges,
             visible=Topology.of(ends[:, : edges.present], total, vertices.present, dtype),
             whole=Topology.of(ends, total, total, dtype),
-            joint=Slots.of(rows, batch.num_graphs),
+            joint=Pairing.of(rows, rows, batch.num_graphs),
         )

@@ -4,13 +4,11 @@ import pytest
 import torch
 from torch import nn
 from torch_geometric.nn import GCNConv, HypergraphConv
-from torch_geometric.utils import to_dense_batch
 
-from hmgdm_plugin.model.attention import GraphAttention
-from hmgdm_plugin.model.convolution import EntityConvolution, Topology
+from hmgdm_plugin.model.convolution import EntityConvolution
 from hmgdm_plugin.model.inputs import Place
 from hmgdm_plugin.model.segments import segment_mean, segment_softmax, segment_std
-from hmgdm_plugin.model.slots import Slots
+from hmgdm_plugin.model.topology import Topology
 
 
 def topology(batch, dtype=torch.float64) -> Topology:
@@ -65,6 +63,18 @@ def test_13_graph_convolution_is_torch_geometric(graphs):
     torch.testing.assert_close(topology(batch).across_vertices(reference.lin(x), w), wanted, atol=1e-12, rtol=0)
 
 
+def test_13_gradients_are_those_of_the_matrix_form(graphs):
+    batch = graphs([5, 2, -2, 1])
+    n, m = batch.x.shape[0], batch.edge_index.shape[1]
+    t = Topology.of(batch.edge_index, n, n - 2, torch.float64)  # the last two have no features
+    x, f = torch.randn(n - 2, 3, dtype=torch.float64), torch.randn(m, 3, dtype=torch.float64)
+    gate = torch.rand(m, dtype=torch.float64)
+    x, f, gate = (each.requires_grad_() for each in (x, f, gate))
+    assert torch.autograd.gradcheck(t.across_edges, (f,))
+    assert torch.autograd.gradcheck(t.across_vertices, (x, gate))
+    assert torch.autograd.gradcheck(lambda x: t.across_vertices(x, None), (x,))
+
+
 def test_13_messages_cross_only_between_present_vertices():
     ends = torch.tensor([[0, 1, 0, 3], [1, 2, 3, 4]])  # path 2-1-0-3-4, of which 0, 1, 2 have features
     t = Topology.of(ends, vertices=5, present=3, dtype=torch.float64)
@@ -90,52 +100,6 @@ def test_gates_weigh_vertex_messages_by_edge_content(graphs, residual):
     alone = layer.vertex.weight(activated) + layer.vertex.bias + (x if residual else 0)
     torch.testing.assert_close(shut_x, alone)
     assert not torch.allclose(open_x, shut_x, atol=1e-3)
-
-
-def test_slots_are_to_dense_batch():
-    batch = torch.tensor([0, 0, 0, 2, 3, 3])
-    rows = torch.randn(6, 8)
-    slots = Slots.of(batch, 4)
-    dense, mask = to_dense_batch(rows, batch, batch_size=4)
-    assert torch.equal(slots.pad(rows, 1).squeeze(1), dense)
-    assert torch.equal(slots.mask[[0, 2, 3], 0, 0], mask[[0, 2, 3]])
-    assert torch.equal(slots.pack(slots.pad(rows, 4)), rows)
-    assert slots.mask.any(dim=-1).all()  # something to look at everywhere: a softmax over nothing may be NaN
-
-
-def test_slots_take_rows_in_any_order():
-    batch = torch.tensor([1, 0, 1, 2, 0])
-    rows = torch.arange(5.0)[:, None]
-    slots = Slots.of(batch, 3)
-    assert slots.pad(rows, 1).flatten().tolist() == [1, 4, 0, 2, 3, 0]
-    assert torch.equal(slots.pack(slots.pad(rows, 1)), rows)
-
-
-def test_12_attention_is_dense_attention_with_the_right_mask():
-    attention = GraphAttention(8, 2)
-    query_batch, key_batch = torch.tensor([0, 0, 1, 3, 3, 3]), torch.tensor([0, 1, 1, 1, 2, 3])
-    queries, keys = torch.randn(6, 8), torch.randn(6, 8)
-    q, k, v = attention.query(queries), attention.key(keys), attention.value(keys)
-    same = query_batch[:, None] == key_batch[None]
-    parts = []
-    for head in (slice(0, 4), slice(4, 8)):
-        logit = q[:, head] @ k[:, head].t() / 2
-        parts.append(logit.masked_fill(~same, -torch.inf).softmax(1) @ v[:, head])
-    wanted = attention.out(torch.cat(parts, dim=1))
-    got = attention(queries, keys, Slots.of(query_batch, 4), Slots.of(key_batch, 4))
-    torch.testing.assert_close(got, wanted, atol=1e-5, rtol=0)
-
-
-def test_12_graphs_without_keys_or_queries_do_not_spoil_the_rest():
-    attention = GraphAttention(8, 2)
-    queries, keys = torch.randn(2, 8, requires_grad=True), torch.randn(3, 8, requires_grad=True)
-    out = attention(queries, keys, Slots.of(torch.tensor([0, 2]), 4), Slots.of(torch.tensor([0, 0, 1]), 4))
-    out.square().sum().backward()
-    assert out.isfinite().all()
-    assert queries.grad.isfinite().all()
-    assert keys.grad.isfinite().all()
-    none = attention(queries[:0], keys[:0], *(Slots.of(torch.zeros(0, dtype=torch.long), 2) for _ in range(2)))
-    assert none.shape == (0, 8)
 
 
 def saved_bytes(model, batch) -> int:

@@ -1,0 +1,155 @@
+"""Who sends to whom between vertices and edges: index structures of one forward and the sums over them.
+
+A sum over neighbours is one kernel that reads the senders sorted by receiver and stores nothing else; gathering and
+scattering takes four to eight times as long. Both operators are symmetric but for their scales, so that the backward
+passes are the same sums.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+SUM = 0  # of the modes of `embedding_bag`
+
+
+@dataclass(frozen=True)
+class Incidence:
+    """Which rows are summed into which receivers.
+
+    Parameters
+    ----------
+    rows : (K,) int64
+        Rows to read, sorted by receiver.
+    starts : (S + 1,) int64
+        Where those of each of S receivers begin in `rows`.
+    """
+
+    rows: Tensor
+    starts: Tensor
+
+    @classmethod
+    def of(cls, rows: Tensor, receivers: Tensor, size: int) -> tuple[Incidence, Tensor]:
+        """Row ``rows[k]`` goes to ``receivers[k]`` (K,) < `size`; also the order (K,) that sorts by receiver."""
+        order = receivers.argsort(stable=True)
+        ends = torch.bincount(receivers, minlength=size).cumsum(0)
+        return cls(rows[order], torch.cat([ends.new_zeros(1), ends])), order
+
+    def sum(self, rows: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Sums (S, h) of rows (R, h), each times its `weight` (K,); not differentiable."""
+        if not self.rows.numel():
+            return rows.new_zeros(self.starts.shape[0] - 1, rows.shape[1])
+        bags = torch.embedding_bag(
+            rows, self.rows, self.starts, mode=SUM, per_sample_weights=weight, include_last_offset=True
+        )
+        return bags[0]
+
+
+@dataclass(frozen=True)
+class Topology:
+    """Index structures of one forward, shared by all layers.
+
+    Parameters
+    ----------
+    share : (V, 1) float
+        1 / edges at a vertex; 0 where its hyperedge is dropped.
+    weight : (M, 1) float
+        1 / hyperedges that hold an edge, its own included.
+    edges_at, ends_of : Incidence
+        Edges to the V vertices that they touch, and vertices to the M edges that they end: topology is public.
+    links : (2, K) int64
+        Ends of the edges that carry messages between vertices.
+    carriers : (K,) int64
+        Which of the M edges these are.
+    neighbours : Incidence
+        Vertices with features to those that they are linked to.
+    along : (2 K,) int64
+        The link that each of the rows in `neighbours` comes along.
+    """
+
+    share: Tensor
+    weight: Tensor
+    edges_at: Incidence
+    ends_of: Incidence
+    links: Tensor
+    carriers: Tensor
+    neighbours: Incidence
+    along: Tensor
+
+    @classmethod
+    def of(cls, ends: Tensor, vertices: int, present: int, dtype: torch.dtype) -> Topology:
+        """Topology of edges `ends` (2, M) among `vertices`, the first `present` of which have features."""
+        numbers = torch.arange(2 * ends.shape[1] + 1, device=ends.device)
+        edges_at, _ = Incidence.of(numbers[: ends.shape[1]].repeat(2), ends.flatten(), vertices)
+        ends_of = Incidence(ends.t().flatten(), numbers[::2].contiguous())
+        degree = edges_at.starts.diff()
+        kept = degree > 1
+        share = kept.to(dtype) / degree.clamp(min=1)
+        weight = 1 / (1 + kept[ends].sum(0)).to(dtype)
+        carriers = (ends < present).all(0).nonzero().squeeze(1)
+        links = ends[:, carriers]
+        neighbours, order = Incidence.of(links.flip(0).flatten(), links.flatten(), present)
+        along = numbers[: carriers.shape[0]].repeat(2)[order]
+        return cls(share[:, None], weight[:, None], edges_at, ends_of, links, carriers, neighbours, along)
+
+    def across_edges(self, f: Tensor) -> Tensor:
+        """D^-1 H B^-1 H^T f of edge features (M, h)."""
+        return _AcrossEdges.apply(f, self)
+
+    def across_vertices(self, x: Tensor, gate: Tensor | None) -> Tensor:
+        """Symmetrically normalised neighbourhood sum of vertex features (P, h); `gate` (M,) weighs the edges."""
+        w = x.new_ones(self.carriers.shape[0]) if gate is None else gate.index_select(0, self.carriers)
+        return _AcrossVertices.apply(x, w, self)
+
+
+class _AcrossEdges(torch.autograd.Function):
+    """weight * (H share H^T + 1) f."""
+
+    @staticmethod
+    def forward(ctx: Any, f: Tensor, topology: Topology) -> Tensor:
+        ctx.topology = topology
+        return _around(f, topology).mul_(topology.weight)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        topology: Topology = ctx.topology
+        return _around(grad * topology.weight, topology), None
+
+
+def _around(f: Tensor, topology: Topology) -> Tensor:
+    """(H share H^T + 1) f of edge features (M, h)."""
+    mean = topology.edges_at.sum(f).mul_(topology.share)
+    return topology.ends_of.sum(mean).add_(f)
+
+
+class _AcrossVertices(torch.autograd.Function):
+    """s * (A(w) + 1) (s * x), s the inverse root of the degrees 1 + sum of w; differentiable in x and w."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor, topology: Topology) -> Tensor:
+        weight = w.index_select(0, topology.along)
+        degree = topology.neighbours.sum(w.new_ones(x.shape[0], 1), weight).add_(1)
+        scale = degree.rsqrt_()
+        sent = x * scale
+        got = topology.neighbours.sum(sent, weight).add_(sent)
+        ctx.save_for_backward(sent, weight, scale, got)
+        ctx.topology = topology
+        return got * scale
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        topology: Topology = ctx.topology
+        sent, weight, scale, got = ctx.saved_tensors
+        back = grad * scale
+        to_sent = topology.neighbours.sum(back, weight).add_(back)
+        if not ctx.needs_input_grad[1]:
+            return to_sent * scale, None, None
+        u, v = topology.links
+        to_scale = (grad * got).sum(1) + (to_sent * sent).sum(1) / scale.squeeze(1)
+        to_degree = to_scale * scale.squeeze(1).pow(3) * -0.5
+        ends = torch.cat([back, sent], dim=1).index_select(0, u), torch.cat([sent, back], dim=1).index_select(0, v)
+        to_w = (ends[0] * ends[1]).sum(1) + to_degree[u] + to_degree[v]
+        return to_sent * scale, to_w, None

@@ -1,0 +1,94 @@
+"""Attention in blocks against dense attention with the right mask (method, section 7, test 12)."""
+
+import pytest
+import torch
+from torch_geometric.utils import to_dense_batch
+
+from hmgdm_plugin.model import attention
+from hmgdm_plugin.model.attention import GraphAttention, attend, attend_by_products, attend_fused
+from hmgdm_plugin.model.slots import WASTE, Pairing
+
+QUERIES = torch.tensor([0, 0, 1, 3, 3, 3, 5, 5, 5, 5])
+KEYS = torch.tensor([0, 1, 1, 1, 2, 3, 5, 5, 5])  # nobody asks graph 2, graph 4 has nothing, 5 is larger
+
+
+def dense(q, k, v, query_batch, key_batch, heads):
+    """All pairs of the batch, those of different graphs masked; zeros where a query has no keys."""
+    same = query_batch[:, None] == key_batch[None]
+    width, parts = q.shape[1] // heads, []
+    for first in range(0, q.shape[1], width):
+        head = slice(first, first + width)
+        logit = q[:, head] @ k[:, head].t() / width**0.5
+        parts.append(logit.masked_fill(~same, -torch.inf).softmax(1).nan_to_num() @ v[:, head])
+    return torch.cat(parts, dim=1)
+
+
+def rows(*sizes: int) -> list[torch.Tensor]:
+    return [torch.randn(size, 8, dtype=torch.float64, requires_grad=True) for size in sizes]
+
+
+@pytest.mark.parametrize("way", [attend_by_products, attend_fused])
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("scratch", [1 << 20, 7])
+def test_12_blocks_are_dense_attention_with_the_right_mask(way, mixed, scratch, monkeypatch):
+    monkeypatch.setattr(attention, "SCRATCH", scratch)
+    query_batch, key_batch = QUERIES, KEYS
+    if mixed:
+        query_batch, key_batch = query_batch[torch.randperm(10)], key_batch[torch.randperm(9)]
+    q, k, v = rows(10, 9, 9)
+    got = way(q, k, v, Pairing.of(query_batch, key_batch, 6), 2)
+    wanted = dense(q, k, v, query_batch, key_batch, 2)
+    torch.testing.assert_close(got, wanted, atol=1e-12, rtol=0)
+    upstream = torch.randn_like(got)
+    grads = [torch.autograd.grad(out, (q, k, v), upstream) for out in (got, wanted)]
+    for one, two in zip(*grads, strict=True):
+        torch.testing.assert_close(one, two, atol=1e-12, rtol=0)
+
+
+def test_12_graphs_without_keys_or_queries_do_not_spoil_the_rest():
+    module = GraphAttention(8, 2)
+    queries, keys = torch.randn(2, 8, requires_grad=True), torch.randn(3, 8, requires_grad=True)
+    out = module(queries, keys, Pairing.of(torch.tensor([0, 2]), torch.tensor([0, 0, 1]), 4))
+    out.square().sum().backward()
+    assert out.isfinite().all()
+    assert queries.grad.isfinite().all()
+    assert keys.grad.isfinite().all()
+    nobody = torch.zeros(0, dtype=torch.long)
+    assert module(queries[:0], keys[:0], Pairing.of(nobody, nobody, 2)).shape == (0, 8)
+
+
+def test_12_bfloat16_weights_are_those_of_float32_but_for_rounding():
+    q, k, v = (each.detach().float().bfloat16().requires_grad_() for each in rows(10, 9, 9))
+    pairing = Pairing.of(QUERIES, KEYS, 6)
+    half = attend(q, k, v, pairing, 2)
+    whole = attend(q.float(), k.float(), v.float(), pairing, 2)
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.float(), whole, atol=0.03, rtol=0.03)
+    grads = [torch.autograd.grad(out.float().square().sum(), (q, k, v)) for out in (half, whole)]
+    for one, two in zip(*grads, strict=True):
+        torch.testing.assert_close(one, two, atol=0.1, rtol=0.1)
+
+
+def test_blocks_hold_every_row_once_and_waste_little():
+    sizes = torch.tensor([40, 3, 38, 0, 41, 5, 3, 200])
+    batch = torch.arange(8).repeat_interleave(sizes)[torch.randperm(int(sizes.sum()))]
+    side = Pairing.of(batch, batch, 8).queries
+    values = torch.arange(1.0, batch.numel() + 1)[:, None]
+    assert torch.equal(side.unsort(side.sort(values)), values)
+    packed = [block.pack(block.pad(side.sort(values), 1)) for block in side.blocks]
+    assert torch.equal(torch.cat(packed), side.sort(values))
+    area = sum(block.shape[0] * block.shape[1] ** 2 for block in side.blocks)
+    assert len(side.blocks) == 5  # 200; 41, 40, 38; 5; 3, 3; the empty one
+    assert area <= WASTE * sizes.clamp(min=1).square().sum()
+
+
+def test_a_block_of_all_graphs_is_to_dense_batch():
+    batch = torch.tensor([0, 0, 0, 2, 3, 3])
+    values = torch.randn(6, 8)
+    pairing = Pairing.of(batch, batch, 4, one_block=True)
+    (block, _, mask), *others = pairing.blocks()
+    wanted, there = to_dense_batch(values, batch, batch_size=4)
+    assert not others
+    assert torch.equal(block.pad(values, 1).squeeze(1), wanted)
+    assert torch.equal(mask[[0, 2, 3], 0, 0], there[[0, 2, 3]])
+    assert mask.any(dim=-1).all()  # something to look at everywhere
