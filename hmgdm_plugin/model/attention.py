@@ -48,7 +48,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, pairing: Pairing, heads: int) -> Ten
 
 def attend_by_products(q: Tensor, k: Tensor, v: Tensor, pairing: Pairing, heads: int) -> Tensor:
     """The same, in the precision of q, k and v, by plain products of a few heads at a time."""
-    return _Attention.apply(q, k, v, pairing, heads)
+    return _Attention.apply(q, k, v, pairing, heads)  # type: ignore[no-untyped-call]
 
 
 def attend_fused(q: Tensor, k: Tensor, v: Tensor, pairing: Pairing, heads: int) -> Tensor:
@@ -91,7 +91,8 @@ class _Attention(torch.autograd.Function):
             blocks = query_block, key_block, key_block
             qs, ks, vs = (block.pad(each, heads) for block, each in zip(blocks, (q, k, v), strict=True))
             parts = [torch.empty_like(each, memory_format=torch.contiguous_format) for each in (qs, ks, vs)]
-            _backward(*(each.flatten(0, 1) for each in (qs, ks, vs, query_block.pad(grad, heads), *parts)), mask, heads)
+            given = tuple(each.flatten(0, 1) for each in (qs, ks, vs, query_block.pad(grad, heads)))
+            _backward(given, tuple(each.flatten(0, 1) for each in parts), mask, heads)
             for block, whole, part in zip(blocks, grads, parts, strict=True):
                 whole[block.rows] = block.pack(part)
         sides = pairing.queries, pairing.keys, pairing.keys
@@ -118,10 +119,9 @@ def _weights(q: Tensor, k: Tensor, mask: Tensor | None, heads: int) -> Iterator[
         yield part, torch.softmax(logits, -1, out=logits)
 
 
-def _backward(
-    q: Tensor, k: Tensor, v: Tensor, grad: Tensor, dq: Tensor, dk: Tensor, dv: Tensor, mask: Tensor | None, heads: int
-) -> None:
-    """Fill dq, dk, dv (G * heads, W, d) from the gradient (G * heads, Wq, d) of the mixed values."""
+def _backward(given: tuple[Tensor, ...], wanted: tuple[Tensor, ...], mask: Tensor | None, heads: int) -> None:
+    """From q, k, v and the gradient of the mixed values, fill the gradients of q, k and v; all (G * heads, W, d)."""
+    (q, k, v, grad), (dq, dk, dv) = given, wanted
     scratch = None
     for part, weights in _weights(q, k, mask, heads):
         scratch = torch.empty_like(weights) if scratch is None else scratch

@@ -2,7 +2,7 @@ r"""One EHGNN layer: graph convolution on vertices, dual-hypergraph convolution 
 
 Vertices: :math:`X'=\tilde D^{-1/2}\tilde A(w)\tilde D^{-1/2}X\Theta+b`, A weighted by gates w, with self-loops.
 Edges: :math:`F'=D^{-1}HB^{-1}H^\top F\Psi+c` on the dual hypergraph (Jo et al. 2021), where edges are the vertices and
-vertices the hyperedges; hyperedges of one edge are dropped and every edge gets one of its own. Both in O(M), see `topology`.
+vertices the hyperedges; hyperedges of one edge are dropped and every edge gets one of its own. O(M).
 """
 
 from __future__ import annotations

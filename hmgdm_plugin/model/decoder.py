@@ -89,10 +89,10 @@ class _LevelStream(nn.Module):
         """Let the hidden ones of all rows (P + R, h) look at `skip` (P, h)."""
         if skip is None or self.cross is None or self.query_norm is None or self.key_norm is None:
             return h
-        keys = self.key_norm(skip + tau[stream.visible_batch])
-        hidden = h[stream.present :]
+        keys = self.key_norm(skip + tau.index_select(0, stream.visible_batch))
+        visible, hidden = h.split([stream.present, h.shape[0] - stream.present])
         seen = self.cross(self.query_norm(hidden), keys, stream.pairing)
-        return torch.cat([h[: stream.present], hidden + seen])
+        return torch.cat([visible, hidden + seen])
 
 
 class JointAttention(nn.Module):
@@ -108,7 +108,10 @@ class JointAttention(nn.Module):
         rows = x if f is None else torch.cat([x, f])
         normed = self.norm(rows)
         rows = rows + self.attend(normed, normed, pairing)
-        return rows[: x.shape[0]], None if f is None else rows[x.shape[0] :]
+        if f is None:
+            return rows, None
+        x, f = rows.split([x.shape[0], f.shape[0]])
+        return x, f
 
 
 class HiddenTokens(nn.Module):

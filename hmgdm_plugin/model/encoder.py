@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from ..schema.settings import DiffusionSettings
 from .batch import LatentBatch
 from .convolution import EntityConvolution
-from .topology import Topology
 from .inputs import EntityEmbedding
+from .topology import Topology
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,14 @@ class TissueEncoder(nn.Module):
             for level in range(settings.layers)
         )
 
-    def forward(self, batch: LatentBatch, vertices: Tensor, edges: Tensor, topology: Topology) -> Encoded:
-        """Encode the visible `vertices` (P,) and `edges` (Q,) of `batch`; `topology` is in their order."""
-        x = self.vertex(batch.x[vertices], batch.pos[vertices], batch.kind[vertices])
-        f = None if self.edge is None else self.edge(batch.edge_attr[edges], batch.edge_pos[edges])
+    def forward(self, batch: LatentBatch, vertices: Tensor | None, edges: Tensor | None, topology: Topology) -> Encoded:
+        """Encode the visible `vertices` (P,) and `edges` (Q,) of `batch`, or all; `topology` is in their order."""
+        x = self.vertex(*(_pick(each, vertices) for each in (batch.x, batch.pos, batch.kind)))
+        f = (
+            None
+            if self.edge is None
+            else self.edge(*(_pick(each, edges) for each in (batch.edge_attr, batch.edge_pos)))
+        )
         encoded = Encoded([], [], [])
         for level, layer in enumerate(self.layers):
             x, f, gate = layer(x, f, topology)
@@ -66,5 +70,10 @@ class TissueEncoder(nn.Module):
             if f is not None:
                 encoded.f.append(f)
             if level > 0:
-                encoded.gates.append(x.new_ones(edges.shape[0]) if gate is None else gate)
+                encoded.gates.append(x.new_ones(topology.weight.shape[0]) if gate is None else gate)
         return encoded
+
+
+def _pick(values: Tensor, rows: Tensor | None) -> Tensor:
+    """The `rows` (R,) of values (N, ...), or all."""
+    return values if rows is None else values.index_select(0, rows)

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from ..schema.errors import InputError
 from ..schema.settings import DiffusionSettings
 from .batch import LatentBatch
-from .topology import Topology
 from .decoder import DiffusionDecoder, HiddenTokens, RestorationHead
 from .embedded import Embedding
 from .encoder import Encoded, TissueEncoder
@@ -25,6 +24,7 @@ from .noise import Noise
 from .posterior import Posterior
 from .segments import segment_mean
 from .split import dual_split
+from .topology import Topology
 
 
 @dataclass(frozen=True)
@@ -186,35 +186,32 @@ class HMGDM(nn.Module):
         if self.edge_tokens is not None:
             f = self.edge_tokens(noisy_f, batch.edge_pos[e.hidden], None, tau[e.hidden_batch])
         x, f = self.decoder(encoded, x, f, tau, layout)
-        u_f = None if f is None or self.edge_head is None else self.edge_head(f).to(batch.x.dtype)
-        return self.vertex_head(x).to(batch.x.dtype), u_f
+        return self.vertex_head(x), None if f is None or self.edge_head is None else self.edge_head(f)
 
     def embed(self, batch: LatentBatch) -> Embedding:
         """Features of every entity: no mask, no noise, posterior mean; needs no generator, draws nothing."""
         n, m = batch.x.shape[0], batch.edge_index.shape[1]
-        everything = (torch.arange(size, device=batch.x.device) for size in (n, m))
-        encoded = self.encoder(batch, *everything, Topology.of(batch.edge_index, n, n, batch.x.dtype))
+        encoded = self.encoder(batch, None, None, Topology.of(batch.edge_index, n, n, batch.x.dtype))
         x, f = encoded.x[-1], encoded.f[-1] if encoded.f else batch.x.new_zeros(m, self.settings.hidden)
         if self.posterior is not None:
             x, f = self.posterior.mean(x, f)
         return Embedding(x, f, encoded.x, encoded.gates, batch)
 
     def _noisy(self, x0: Tensor, stream: Stream, noise: Tensor, steps: Tensor) -> Tensor:
-        return self.noise.sample(x0[stream.hidden], noise, steps[stream.hidden_batch])
+        return self.noise.sample_rows(x0, stream.hidden, noise, steps[stream.hidden_batch])
 
     def _compare(
         self, x0: Tensor, stream: Stream, noisy: Tensor, u: Tensor, noise: Tensor, steps: Tensor, weight: Tensor
     ) -> Restored:
         """Loss per graph of corrections `u` (R, d) against the target, in the target's space."""
         graph, graphs = stream.hidden_batch, steps.shape[0]
-        exact = self.noise.correction(x0[stream.hidden], noise, steps[graph])
+        distance, trivial = self.noise.distances(u, x0, stream.hidden, noise, steps[graph], weight)
 
-        def per_graph(error: Tensor) -> Tensor:
-            rows = (error.square() * weight).sum(1, keepdim=True)  # (R, 1)
-            return self.noise.loss_weight[steps] * segment_mean(rows, graph, graphs).squeeze(1)
+        def per_graph(rows: Tensor) -> Tensor:
+            return self.noise.loss_weight[steps] * segment_mean(rows[:, None], graph, graphs).squeeze(1)
 
         counted = torch.bincount(graph, minlength=graphs) > 0
-        return Restored(stream.hidden, noisy, u, per_graph(u - exact), per_graph(exact).detach(), counted)
+        return Restored(stream.hidden, noisy, u, per_graph(distance), per_graph(trivial), counted)
 
 
 def _part_weight(parts: tuple[int, ...]) -> Tensor:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from .batch import LatentBatch
-from .topology import Topology
 from .slots import Pairing
+from .topology import Topology
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..schema.errors import InputError
 from ..schema.settings import DiffusionSettings
+from .rows import mixed, squared_distance
 
 BETA_MIN, BETA_MAX, REFERENCE_STEPS = 1e-7, 2e-3, 1000
 
@@ -81,6 +82,19 @@ class Noise(nn.Module):
     def sample(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         """x_t."""
         return _at(self.signal, t) * x0 + _at(self.sigma, t) * eps
+
+    def sample_rows(self, x0: Tensor, rows: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+        """x_t of the `rows` (R,) of `x0` (N, d), for eps (R, d) and t (R,)."""
+        return mixed(x0, rows, eps, _at(self.signal, t), _at(self.sigma, t))
+
+    def distances(
+        self, u: Tensor, x0: Tensor, rows: Tensor, eps: Tensor, t: Tensor, weight: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Squared distances (R,) of `u` (R, d), and of u = 0, from the `correction` of the `rows` (R,) of `x0` (N, d).
+
+        Dimensions count by `weight` (d,); differentiable in u alone.
+        """
+        return squared_distance(u, x0, rows, eps, _at(self.sigma, t), -_at(self.signal, t), weight)
 
     def target(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         """What is to be predicted, y."""

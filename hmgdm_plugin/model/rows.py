@@ -35,7 +35,7 @@ def squared_distance(
     distance, size : (R,) float
         In the precision of `x`; differentiable in `u` (R, d) alone.
     """
-    return _SquaredDistance.apply(u, x, rows, other, a, b, weight)
+    return _SquaredDistance.apply(u, x, rows, other, a, b, weight)  # type: ignore[no-untyped-call]
 
 
 class _SquaredDistance(torch.autograd.Function):

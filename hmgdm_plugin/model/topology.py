@@ -97,12 +97,12 @@ class Topology:
 
     def across_edges(self, f: Tensor) -> Tensor:
         """D^-1 H B^-1 H^T f of edge features (M, h)."""
-        return _AcrossEdges.apply(f, self)
+        return _AcrossEdges.apply(f, self)  # type: ignore[no-untyped-call]
 
     def across_vertices(self, x: Tensor, gate: Tensor | None) -> Tensor:
         """Symmetrically normalised neighbourhood sum of vertex features (P, h); `gate` (M,) weighs the edges."""
         w = x.new_ones(self.carriers.shape[0]) if gate is None else gate.index_select(0, self.carriers)
-        return _AcrossVertices.apply(x, w, self)
+        return _AcrossVertices.apply(x, w, self)  # type: ignore[no-untyped-call]
 
 
 class _AcrossEdges(torch.autograd.Function):
