@@ -23,14 +23,14 @@ from . import arguments as ask
 from .calls import SETUP
 from .calls import guarded as _guarded
 from .calls import verb as _verb
+from .cli_batch import batch
+from .cli_models import models
 from .cli_project import project
+from .cli_train import train
 from .schema.errors import InputError
 from .schema.events import Events
 
 app = typer.Typer(invoke_without_command=True, **SETUP)
-train = typer.Typer(help="Teach a model new predictions.", **SETUP)
-models = typer.Typer(help="List, show or verify models.", **SETUP)
-batch = typer.Typer(help="Analyse many slides, unattended.", **SETUP)
 app.add_typer(train, name="train")
 app.add_typer(project, name="project")
 app.add_typer(models, name="models")
@@ -106,54 +106,6 @@ def embed(
     _verb(context, "embed", "EmbedOptions", needs="slides")
 
 
-@batch.command("plan")
-def plan_batch(
-    context: Context, source: ask.Source = None, results_dir: ask.Results = None, model: ask.Model = None,
-    mpp: ask.Mpp = None, heads: ask.Heads = None, show: ask.Show = None, overlap: ask.Overlap = None,
-    min_tissue: ask.Tissue = None, device: ask.Device = None, workers: ask.Workers = None, seed: ask.Seed = None,
-    shard: ask.Shard = None, events: ask.JsonLines = None, request: ask.Request = None,
-) -> None:  # fmt: skip
-    """Look at every slide; say what a run would do.
-
-    Writes nothing. Ends with 1 when a slide needs a person.
-    """
-    _verb(context, "plan", "BatchOptions", needs="source", module="batch")
-
-
-@batch.command("run")
-def run_batch(
-    context: Context, source: ask.Source = None, results_dir: ask.Results = None, model: ask.Model = None,
-    mpp: ask.Mpp = None, heads: ask.Heads = None, show: ask.Show = None, overlap: ask.Overlap = None,
-    min_tissue: ask.Tissue = None, device: ask.Device = None, workers: ask.Slots = None, seed: ask.Seed = None,
-    shard: ask.Shard = None, engine: ask.Engine = None, gpus: ask.Gpus = None, resume: ask.GoOn = None,
-    retry: ask.Retry = None, events: ask.JsonLines = None, request: ask.Request = None,
-) -> None:  # fmt: skip
-    """Analyse every slide that is not done.
-
-    Can be stopped and started again at any moment, and run by several machines on one folder.
-    """
-    _verb(context, "run_batch", "BatchOptions", needs="source", module="batch")
-
-
-@batch.command("report")
-def report_batch(
-    context: Context, source: ask.Source = None, results_dir: ask.Results = None, events: ask.JsonLines = None,
-    request: ask.Request = None,
-) -> None:  # fmt: skip
-    """Write summary, failures and contact sheets."""
-    _verb(context, "report", "BatchReportOptions", needs="source", module="batch")
-
-
-@batch.command("diff")
-def diff_batches(first: ask.Run1, second: ask.Run2, events: ask.JsonLines = None) -> None:
-    """Show what changed between two batches.
-
-    Over the same slides, such as with two models. Writes differences.csv into the second.
-    """
-    said = Events(bool(events))
-    _guarded(said, second, lambda: importlib.import_module(".batch", __package__).diff(first, second, said))
-
-
 @app.command()
 def nuclei(
     context: Context, slides: ask.Slides = None, results_dir: ask.Results = None, model: ask.Detector = None,
@@ -182,72 +134,24 @@ def pretrain(
     _verb(context, "pretrain", "PretrainOptions", needs="settings")
 
 
-@train.command()
-def heads(
-    settings: ask.TrainFile, results_dir: ask.TrainResults = Path("hmgdm-train"), events: ask.JsonLines = None
-) -> None:
-    """Fit and evaluate prediction heads.
-
-    On labelled tiles, by folds of patients; the encoder stays as it is.
-    """
-
-    _train("train_heads", settings, results_dir, events)
-
-
-@train.command()
-def survival(
-    settings: ask.SurvivalFile, results_dir: ask.TrainResults = Path("hmgdm-survival"), events: ask.JsonLines = None
-) -> None:
-    """Fit and evaluate a survival model.
-
-    On feature files of slides and an outcome table, by folds of patients.
-    """
-    _train("train_survival", settings, results_dir, events)
-
-
-def _train(function: str, settings: Path, results_dir: Path, events: bool | None) -> None:
-    said = Events(bool(events))
-
-    def work() -> Mapping[str, Any]:
-        return getattr(importlib.import_module(".train", __package__), function)(settings, results_dir, said)
-
-    _guarded(said, results_dir, work)
-
-
 @app.command()
 def doctor(json: ask.AsJson = False) -> None:
     """Check this installation; says how to fix it."""
     raise typer.Exit(importlib.import_module(".doctor", __package__).doctor(json))
 
 
-@models.command("list")
-def list_models(json: ask.AsJson = False) -> None:
-    """List models, their predictions and digests."""
-    _about_models("list_models", json)
+@app.command()
+def gui(slide: ask.Shown = None) -> None:
+    """Open the companion window.
 
-
-@models.command("show")
-def show_model(name: ask.ModelName) -> None:
-    """Print a model card.
-
-    Data, evaluation, intended use and limits.
+    Choose a slide, run, and see the results on it; needs the gui extra.
     """
-    _about_models("show_model", name)
 
+    def work() -> Mapping[str, Any]:
+        importlib.import_module(".gui.app", __package__).gui(slide)
+        return {}
 
-@models.command("verify")
-def verify_model(name: ask.ModelName) -> None:
-    """Check a model's files and its test vector.
-
-    Every file against its digest, then the model's own answer on this machine.
-    """
-    _about_models("verify_model", name)
-
-
-def _about_models(function: str, argument: Any) -> None:
-    _guarded(
-        Events(), Path(), lambda: getattr(importlib.import_module(".models", __package__), function)(argument) or {}
-    )
+    _guarded(Events(), Path(), work)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # before Qt is imported
+
 from hmgdm_plugin.model.autoencoder import EntityAutoencoder
 from hmgdm_plugin.model.features import EntityFeatures
 from hmgdm_plugin.model.heads import ClusterHead, GatedHead

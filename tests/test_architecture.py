@@ -13,7 +13,8 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[1]
 PACKAGE = REPO / "hmgdm_plugin"
 NOUNS = {"slide", "graph", "model", "nuclei", "training", "qupath", "report", "survival", "cohort"}
-FACES = {"cli", "cli_project", "calls", "arguments", "gui"}
+GROUPS = {"cli_batch", "cli_models", "cli_project", "cli_train"}
+FACES = {"cli", "calls", "arguments", "gui"} | GROUPS
 MAY_IMPORT = {
     **{noun: {"schema"} for noun in NOUNS},
     "schema": set(),
@@ -22,9 +23,9 @@ MAY_IMPORT = {
     "analysis": {"schema", "zoo"} | NOUNS,
     "arguments": set(),
     "calls": {"schema"},
-    "cli": {"schema", "arguments", "calls", "cli_project"},
-    "cli_project": {"schema", "arguments", "calls"},
-    "gui": {"schema"},
+    "cli": {"schema", "arguments", "calls"} | GROUPS,
+    **{group: {"schema", "arguments", "calls"} for group in GROUPS},
+    "gui": {"schema", "slide", "qupath", "zoo"},
 }
 DOORS = {
     "tiffslide": {"slide"},
@@ -39,7 +40,7 @@ DOORS = {
     "captum": {"model"},
     "lifelines": {"survival/curves.py"},
     "openpyxl": {"survival/outcomes.py"},
-    "typer": {"cli.py", "cli_project.py", "calls.py", "arguments.py"},
+    "typer": {"cli.py", "calls.py", "arguments.py"} | {f"{group}.py" for group in GROUPS},
 }
 NETWORK = {"aiohttp", "ftplib", "http", "httpx", "requests", "smtplib", "socket", "ssl", "urllib", "urllib3", "xmlrpc"}
 PICKLES = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}

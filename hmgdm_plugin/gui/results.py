@@ -1,0 +1,104 @@
+"""Results as layers: what a run's GeoJSON says about tiles, entities and nuclei, ready to be drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..qupath.overlay import stable_rgb
+from ..qupath.reader import read_features
+
+CLASSES = "class"
+RGB = tuple[int, int, int]
+UP = np.array([(68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37)], np.float64)  # viridis
+AROUND = np.array([(33, 102, 172), (247, 247, 247), (27, 120, 55)], np.float64)  # what lowered and raised an answer
+
+
+@dataclass
+class Group:
+    """Objects of one kind: their rings in level-0 pixels, classes and measurements, in the same order."""
+
+    rings: list[list[NDArray[np.float64]]] = field(default_factory=list)
+    classes: list[tuple[str, RGB] | None] = field(default_factory=list)
+    measurements: list[dict[str, float]] = field(default_factory=list)
+
+    def layers(self) -> list[str]:
+        """What can be shown of these objects: their class first, then every measurement, as they come."""
+        names = dict.fromkeys(name for row in self.measurements for name in row)
+        return [*([CLASSES] if any(self.classes) else []), *names]
+
+    def colours(self, layer: str) -> list[RGB | None]:
+        """Colour of every object in `layer`; None where it has no value."""
+        if layer == CLASSES:
+            return [None if each is None else each[1] for each in self.classes]
+        low, high = self.span(layer)
+        values = [row.get(layer) for row in self.measurements]
+        return [None if v is None else ramp((v - low) / (high - low), signed=low < 0) for v in values]
+
+    def span(self, layer: str) -> tuple[float, float]:
+        """Values at the ends of the colour ramp: the 2nd and 98th percentile, always apart, even around zero."""
+        values = np.array([row[layer] for row in self.measurements if layer in row], np.float64)
+        values = values[np.isfinite(values)]
+        low, high = (float(v) for v in np.percentile(values, (2, 98))) if len(values) else (0.0, 1.0)
+        if low < 0:
+            low, high = -max(-low, high), max(-low, high)
+        return (low, high) if high > low else (low, low + 1.0)
+
+    def legend(self) -> list[tuple[str, RGB]]:
+        """Classes that occur, by name."""
+        return sorted({each for each in self.classes if each is not None})
+
+
+def ramp(share: float, signed: bool = False) -> RGB:
+    """Colour of a share 0..1 on the ramp; `signed` values have their zero, white, in its middle."""
+    colours = AROUND if signed else UP
+    place = np.clip(share, 0.0, 1.0) * (len(colours) - 1)
+    below = min(int(place), len(colours) - 2)
+    red, green, blue = colours[below] + (place - below) * (colours[below + 1] - colours[below])
+    return round(red), round(green), round(blue)
+
+
+def read_groups(folder: Path, origin: tuple[float, float]) -> dict[str, Group]:
+    """Groups of the GeoJSON files in `folder`, by the first word of their names: tiles, entities, nuclei.
+
+    Parameters
+    ----------
+    origin : (float, float)
+        Upper left corner of QuPath's crop in level-0 pixels, which GeoJSON leaves out.
+
+    Raises
+    ------
+    InputError
+        A file is damaged.
+    """
+    out: dict[str, Group] = {}
+    for path in sorted(folder.glob("*-part-*.geojson*")):
+        group = out.setdefault(path.name.partition("-part-")[0], Group())
+        for feature in read_features(path):
+            rings = list(_rings(feature.get("geometry") or {}, np.array(origin)))
+            if rings:
+                properties = feature.get("properties") or {}
+                group.rings.append(rings)
+                group.classes.append(_class(properties.get("classification")))
+                group.measurements.append(dict(properties.get("measurements") or {}))
+    return {name: group for name, group in out.items() if group.rings}
+
+
+def _rings(geometry: dict[str, Any], origin: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+    coordinates = geometry.get("coordinates") or []
+    polygons = {"Polygon": [coordinates], "MultiPolygon": coordinates}.get(geometry.get("type", ""), [])
+    for polygon in polygons:
+        yield from (np.asarray(ring, np.float64)[:, :2] + origin for ring in polygon)
+
+
+def _class(given: Any) -> tuple[str, RGB] | None:
+    if not isinstance(given, dict) or not given.get("name"):
+        return None
+    name, rgb = str(given["name"]), given.get("color")
+    red, green, blue = rgb if isinstance(rgb, list) and len(rgb) == 3 else stable_rgb(name)
+    return name, (int(red), int(green), int(blue))

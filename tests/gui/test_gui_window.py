@@ -1,0 +1,145 @@
+"""The window, driven through whole runs of the command line without a screen."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from PyQt5.QtCore import QEvent, QPointF, Qt
+from PyQt5.QtGui import QWheelEvent
+
+from hmgdm_plugin.gui.request import Request
+from hmgdm_plugin.gui.results import CLASSES, read_groups
+from hmgdm_plugin.gui.viewer import nice
+from hmgdm_plugin.gui.window import MainWindow
+
+MINUTES_MS = 120_000
+
+
+@pytest.fixture(name="field")
+def _field(stained: np.ndarray, tmp_path: Path) -> Path:
+    path = tmp_path / "field with ü and 'quote'.png"
+    Image.fromarray(stained[:300, :520]).save(path)
+    return path
+
+
+@pytest.fixture(name="window")
+def _window(qtbot) -> MainWindow:
+    window = MainWindow()
+    qtbot.addWidget(window)
+    window.show()
+    qtbot.waitExposed(window)
+    return window
+
+
+def pixels(window: MainWindow) -> np.ndarray:
+    """What the viewer shows, (H, W, 3)."""
+    image = window.viewer.grab().toImage().convertToFormat(4)
+    bits = image.bits()
+    bits.setsize(image.byteCount())
+    return np.frombuffer(bits, np.uint8).reshape(image.height(), image.width(), 4)[..., 2::-1].copy()
+
+
+def test_a_run_from_the_slide_to_its_overlay(window: MainWindow, field: Path, qtbot) -> None:
+    window.form.mpp.setText("0.5")
+    window.choose(field)
+    assert "520 x 300 pixels" in window.state.text()
+    assert shlex.split(window.form.command.toPlainText())[:3] == ["hmgdm", "predict", str(field)]
+    pixels(window)
+    qtbot.waitUntil(lambda: not window.viewer._slide._asked, timeout=10_000)  # the sharper squares have arrived
+    bare = pixels(window)
+    with qtbot.waitSignal(window.job.finished, timeout=MINUTES_MS):
+        qtbot.mouseClick(window.run_button, Qt.LeftButton)
+        assert window.cancel_button.isEnabled()
+        assert not window.form.isEnabled()
+    assert window.state.text().startswith("Done")
+    assert window.form.isEnabled()
+    assert {window.group.itemText(k) for k in range(window.group.count())} == {"entities", "tiles", "nothing"}
+    window.group.setCurrentText("tiles")
+    layers = [window.layer.itemData(k) for k in range(window.layer.count())]
+    assert layers[0] == CLASSES
+    assert any("nuclear density" in layer for layer in layers)
+    shown = pixels(window)
+    assert (shown != bare).any()
+    window.layer.setCurrentIndex(1)
+    assert (pixels(window) != shown).any()
+    window.group.setCurrentText("nothing")
+    np.testing.assert_array_equal(pixels(window), bare)
+    with qtbot.waitSignal(window.job.finished, timeout=MINUTES_MS):
+        window.start()
+    assert "another run" in window.state.text()
+    assert "--overwrite" in window.state.text()
+
+
+def test_cancel_ends_the_run_and_leaves_nothing(window: MainWindow, field: Path, qtbot) -> None:
+    window.form.mpp.setText("0.5")
+    window.choose(field)
+    with qtbot.waitSignal(window.job.finished, timeout=MINUTES_MS):
+        window.start()
+        qtbot.waitUntil(lambda: window.job.running, timeout=10_000)
+        qtbot.wait(300)
+        qtbot.mouseClick(window.cancel_button, Qt.LeftButton)
+    assert "Cancelled" in window.state.text()
+    assert not window.job.running
+    assert not (field.parent / f"{field.stem}-hmgdm").exists()
+
+
+def test_what_cannot_be_shown_is_said(window: MainWindow, tmp_path: Path) -> None:
+    (tmp_path / "broken.svs").write_bytes(b"II*\0 no slide")
+    window.choose(tmp_path / "broken.svs")
+    assert "broken.svs" in window.state.text()
+    window.choose(tmp_path / "gone.qpproj")
+    assert "cannot be read" in window.state.text()
+    window.start()
+    assert not window.job.running or window.job.cancel() is None
+
+
+def test_the_wheel_zooms_and_the_bar_follows(window: MainWindow, field: Path) -> None:
+    window.form.mpp.setText("0.5")
+    window.choose(field)
+    before = window.viewer.transform().m11()
+    for turn in (120, 120, -120):
+        middle = QPointF(window.viewer.rect().center())
+        event = QWheelEvent(
+            middle, middle, QPointF(0, 0).toPoint(), QPointF(0, turn).toPoint(), Qt.NoButton, Qt.NoModifier,
+            Qt.NoScrollPhase, False,
+        )  # fmt: skip
+        assert event.type() == QEvent.Wheel
+        window.viewer.wheelEvent(event)
+    assert window.viewer.transform().m11() == pytest.approx(1.25 * before)
+
+
+def test_objects_lie_where_the_crop_says(tmp_path: Path) -> None:
+    (tmp_path / "tiles-part-0001.geojson").write_text(
+        '{"type": "FeatureCollection", "features": [{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": '
+        '[[[0, 0], [4, 0], [4, 4], [0, 0]]]}, "properties": {"classification": {"name": "a", "color": [1, 2, 3]}, '
+        '"measurements": {"m": 2.5}}}]}',
+        "utf-8",
+    )
+    group = read_groups(tmp_path, (100.0, 50.0))["tiles"]
+    assert group.rings[0][0].tolist() == [[100, 50], [104, 50], [104, 54], [100, 50]]
+    assert group.layers() == [CLASSES, "m"]
+    assert group.colours(CLASSES) == [(1, 2, 3)]
+    assert group.legend() == [("a", (1, 2, 3))]
+    assert group.span("m") == (2.5, 3.5)
+    group.measurements.append({"m": -4.0})
+    low, high = group.span("m")
+    assert low == -high < 0
+    assert group.colours("m")[1] == (33, 102, 172)
+
+
+def test_the_command_says_what_differs_from_the_defaults() -> None:
+    request = Request("predict", Path("a b.svs"), Path("r"), regions=Path("f.geojson"), mpp="0.5", overwrite=True)
+    whole = ["predict", "a b.svs", "--results-dir", "r", "--mpp", "0.5", "--regions", "f.geojson", "--overwrite"]
+    assert request.arguments() == whole
+    if os.name != "nt":
+        assert shlex.split(request.line()) == ["hmgdm", *whole]
+
+
+@pytest.mark.parametrize(("longest", "bar"), [(70.1, 50), (0.7, 0.5), (999, 500), (20, 20), (3.9, 2)])
+def test_scale_bars_are_round(longest: float, bar: float) -> None:
+    assert nice(longest) == pytest.approx(bar)
