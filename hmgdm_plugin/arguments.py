@@ -22,6 +22,7 @@ Slides = Annotated[
 SettingsFile = Annotated[File, Argument(metavar="SETTINGS.toml", help="Settings; docs/pretrain.md explains them")]
 Shown = Annotated[File, Argument(metavar="SLIDE|PROJECT", help="What to show first")]
 TrainFile = Annotated[Path, Argument(metavar="SETTINGS.toml", help="Settings; docs/train.md explains them")]
+ClassifyFile = Annotated[Path, Argument(metavar="SETTINGS.toml", help="Settings; docs/classify.md explains them")]
 SurvivalFile = Annotated[Path, Argument(metavar="SETTINGS.toml", help="Settings; docs/survival.md explains them")]
 ModelName = Annotated[str, Argument(metavar="NAME|FOLDER", help="Model of the zoo, or a model folder")]
 

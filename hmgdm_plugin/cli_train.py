@@ -25,8 +25,18 @@ def heads(
 
     On labelled tiles, by folds of patients; the encoder stays as it is.
     """
-
     _train("train_heads", settings, results_dir, events)
+
+
+@train.command()
+def classify(
+    settings: ask.ClassifyFile, results_dir: ask.TrainResults = Path("hmgdm-classify"), events: ask.JsonLines = None
+) -> None:
+    """Train and compare classifiers.
+
+    Linear probe, nearest neighbours, fine-tuning: on images or annotations, by folds of patients.
+    """
+    _train("train_classify", settings, results_dir, events)
 
 
 @train.command()

@@ -1,8 +1,9 @@
-"""`hmgdm train`: heads on a pre-trained encoder, survival from the tiles of slides; all judged by folds of patients.
+"""`hmgdm train`: heads and classifiers on a pre-trained encoder, survival from tiles; all judged by folds of patients.
 
 `heads`: every head is cross-validated beside the same head on three rivals (`analysis.labelled`); the card of the model
 folder that results says what came out, with intervals over patients. `survival`: a network on the graph of a slide's
-tiles beside two rivals (`analysis.survival`); a results folder with its report.
+tiles beside two rivals (`analysis.survival`). `classify`: linear probe, nearest neighbours and fine-tuning side by side
+(`analysis.classify`). Both end as a results folder with its report.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from .schema.errors import InputError
 from .schema.events import Events
 from .schema.run import writing
 from .schema.settings import HeadSettings, HeadsSettings, read_toml
-from .schema.studies import SurvivalSettings
+from .schema.studies import ClassifySettings, SurvivalSettings
 
 if TYPE_CHECKING:
     from .analysis.labelled import Encoded
@@ -90,6 +91,37 @@ def _resolved(settings_path: Path) -> SurvivalSettings:
     slides = None if settings.slides is None else _beside(settings_path, settings.slides)
     features = tuple(_beside(settings_path, path) for path in settings.features)
     return settings.model_copy(update={"outcome": outcome, "slides": slides, "features": features})
+
+
+def train_classify(settings_path: Path, results_dir: Path, events: Events) -> Mapping[str, Any]:
+    """Judge classifiers on the examples of `settings_path`, and save one as a model; write the results folder.
+
+    Raises
+    ------
+    InputError
+        The settings, the model, an example or the results folder is wrong, or two folds share something.
+    """
+    import torch
+
+    from .analysis import classify
+    from .analysis.classify_files import model_name, write_study
+    from .analysis.examples import gather
+    from .zoo.load import load
+
+    settings = read_toml(settings_path, ClassifySettings)
+    folder = run.RunFolder(results_dir)
+    torch.set_num_threads(1)
+    named = _beside(settings_path, settings.model)
+    model = load(named if named.exists() else str(settings.model))
+    gathered = gather(_beside(settings_path, settings.examples), model, settings, events)
+    study, fitting = classify.prepared(gathered, model, settings)
+    classify.cross_validated(study, fitting, events)
+    with folder, writing(results_dir):
+        write_study(folder, study, fitting, classify.measured(study), events.notes)
+        facts = {"seed": settings.seed, "encoder_at_start": study.started_from, "model_digest": model.digest}
+        done = folder.commit(run.run_record("train classify", settings.model_dump(mode="json"), **facts))
+    found = {name: done[name] for name in (run.REPORT, run.METRICS_CSV, run.PREDICTIONS)}
+    return {**found, "model": results_dir / run.model_folder(model_name(model, settings))}
 
 
 def _train(

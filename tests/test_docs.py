@@ -22,7 +22,13 @@ from hmgdm_plugin.schema.settings import (
     TrainingSettings,
     parse,
 )
-from hmgdm_plugin.schema.studies import OutcomeSettings, RiskSettings, SurvivalSettings
+from hmgdm_plugin.schema.studies import (
+    ClassifySettings,
+    FinetuneSettings,
+    OutcomeSettings,
+    RiskSettings,
+    SurvivalSettings,
+)
 
 REPO = Path(__file__).resolve().parents[1]
 README = (REPO / "README.md").read_text("utf-8")
@@ -92,6 +98,7 @@ def test_options_in_the_pages_exist(generator: ModuleType) -> None:
             (PretrainSettings, SourceSettings, GraphSettings, AutoencoderSettings, DiffusionSettings, TrainingSettings),
         ),
         ("train", (HeadsSettings, HeadSettings)),
+        ("classify", (ClassifySettings, FinetuneSettings)),
         ("survival", (SurvivalSettings, OutcomeSettings, RiskSettings)),
     ],
 )

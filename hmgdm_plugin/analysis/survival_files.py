@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import tomli_w
 
 from ..report import study as pages
 from ..report.page import Picture
@@ -24,6 +22,7 @@ from ..survival.saved import SavedRisk, save_risk
 from ..training.intervals import resamples
 from . import maps
 from .cohort import Cohort
+from .scores import write_scores
 from .survival import ALONE, GRAPH, MEAN, NOBODY, Study, auc_of, verdict
 
 FILES = {
@@ -56,11 +55,7 @@ def write_study(
 
 
 def _write_tables(folder: RunFolder, study: Study, rows: Sequence[dict[str, Any]], settings: SurvivalSettings) -> None:
-    folder.stage(run.METRICS_JSON).write_text(json.dumps(_finite(rows), indent=2) + "\n", "utf-8")
-    with folder.stage(run.METRICS_CSV).open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, list(rows[0]))
-        table.writeheader()
-        table.writerows(rows)
+    write_scores(folder, rows, settings)
     with folder.stage(run.PREDICTIONS).open("w", newline="", encoding="utf-8") as file:
         lines = csv.writer(file)
         lines.writerow(("patient", "fold", "time", "event", "log_risk", "group"))
@@ -68,13 +63,6 @@ def _write_tables(folder: RunFolder, study: Study, rows: Sequence[dict[str, Any]
             group = HIGH if study.high[GRAPH][i] else LOW
             risk = f"{study.risk[GRAPH][i]:.6g}"
             lines.writerow((patient.name, study.fold[i], patient.time, int(patient.event), risk, group))
-    resolved = settings.model_dump(mode="json", exclude_none=True)
-    folder.stage(run.RESOLVED).write_text(tomli_w.dumps(resolved), "utf-8")
-
-
-def _finite(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """NaN is not JSON; what is undefined is null."""
-    return [{k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in row.items()} for row in rows]
 
 
 def _draw_groups(folder: RunFolder, study: Study, unit: str) -> float:

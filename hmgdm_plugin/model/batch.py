@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -89,6 +90,29 @@ def repeated(batch: LatentBatch, times: int) -> LatentBatch:
         kind=batch.kind.repeat(times),
         area=None if batch.area is None else batch.area.repeat(times),
     )
+
+
+def side_by_side(batches: Sequence[LatentBatch]) -> LatentBatch:
+    """All graphs of `batches` (one or more) as one batch, in order."""
+    vertices = _starts([b.x.shape[0] for b in batches])
+    graphs = _starts([b.num_graphs for b in batches])
+    areas = [b.area for b in batches if b.area is not None]
+    return LatentBatch(
+        x=torch.cat([b.x for b in batches]),
+        edge_attr=torch.cat([b.edge_attr for b in batches]),
+        edge_index=torch.cat([b.edge_index + start for b, start in zip(batches, vertices, strict=True)], dim=1),
+        pos=torch.cat([b.pos for b in batches]),
+        edge_pos=torch.cat([b.edge_pos for b in batches]),
+        batch=torch.cat([b.batch + start for b, start in zip(batches, graphs, strict=True)]),
+        edge_batch=torch.cat([b.edge_batch + start for b, start in zip(batches, graphs, strict=True)]),
+        num_graphs=sum(b.num_graphs for b in batches),
+        kind=torch.cat([b.kind for b in batches]),
+        area=torch.cat(areas) if len(areas) == len(batches) else None,
+    )
+
+
+def _starts(sizes: Sequence[int]) -> list[int]:
+    return [sum(sizes[:k]) for k in range(len(sizes))]
 
 
 def _shifted(index: Tensor, shifts: Tensor) -> Tensor:

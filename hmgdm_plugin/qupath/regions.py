@@ -61,6 +61,33 @@ def read_regions(path: Path, frame: Frame) -> tuple[list[Region], list[str]]:
     return regions, [f"{Path(path).name}: {_numbers(numbers)}: {remark}" for remark, numbers in remarks.items()]
 
 
+def read_classified(path: Path, frame: Frame) -> list[tuple[Region, str]]:
+    """Areas on the slide that have a class, with its name; others are passed over. Errors: as `read_regions`.
+
+    A derived class keeps its whole name, such as ``Tumor: Positive``.
+    """
+    shown = shapely.box(*frame.bounds[:2], frame.bounds[0] + frame.bounds[2], frame.bounds[1] + frame.bounds[3])
+    found = []
+    for number, feature in enumerate(read_features(path), 1):
+        name = _class_name(feature)
+        if name:
+            kept, _ = _on_slide(_drawn(feature.get("geometry"), frame, f"{path}: feature {number}")[0], shown)
+            found += [] if kept is None else [(kept, name)]
+    if not found:
+        raise InputError(f"{path}: no area with a class on the slide", "give the annotations their class in QuPath")
+    return found
+
+
+def _class_name(feature: Mapping[str, Any]) -> str:
+    """Name of a feature's class; older versions of QuPath write the names of a derived class as a list."""
+    properties = feature.get("properties")
+    known = properties.get("classification") if isinstance(properties, Mapping) else None
+    if not isinstance(known, Mapping):
+        return ""
+    names = known.get("names")
+    return ": ".join(map(str, names)) if isinstance(names, list) else str(known.get("name") or "")
+
+
 def _drawn(geometry: Any, frame: Frame, where: str) -> tuple[BaseGeometry, list[str]]:
     """The area of one feature in level-0 pixels, valid, with remarks on what had to be done to it."""
     polygons = [shapely.Polygon(shell, holes) for shell, *holes in _outlines(geometry, frame, where)]

@@ -144,6 +144,11 @@ def figure_png(what: str) -> str:
     return f"figures/{what}.png"
 
 
+def model_folder(name: str) -> str:
+    """A model that a study has made."""
+    return f"model/{name}"
+
+
 def contributions_csv(slide: str) -> str:
     """What each tile of a slide adds to the log-risk of its patient."""
     return f"contributions/{slide}.csv"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from .settings import Positive, Seed, Settings
 
 TCGA = r"(TCGA-\w\w-\w{4}).*"  # the patient in the name of a slide of TCGA
+Method = Literal["linear", "knn", "finetune"]
 Folds = Annotated[int, Field(ge=3, le=50)]  # one to test, one to validate, the rest to train
 
 
@@ -55,6 +56,41 @@ class SurvivalSettings(Settings):
     @classmethod
     def _compiles(cls, pattern: str) -> str:
         return _with_group(pattern)
+
+
+class FinetuneSettings(Settings):
+    """How the encoder is trained on; it starts from the model's own weights in every fold."""
+
+    epochs: Positive = 15
+    batch: Positive = 8
+    lr: Annotated[float, Field(gt=0)] = 2e-4
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    patience: Positive = 5  # epochs without gain on the validation patients
+
+
+class ClassifySettings(Settings):
+    """All of `hmgdm train classify`: examples, model, methods, folds, and the words of the card."""
+
+    examples: Path  # CSV: path, label, patient, mpp; or path, annotations, patient, mpp
+    model: Path = Path("hmgdm-small")
+    classes: tuple[str, ...] = ()  # in this order, others are left out; empty: all that occur, sorted
+    methods: tuple[Method, ...] = ("linear", "knn")
+    save: Literal["linear", "finetune"] = "linear"  # the method of the model folder
+    overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.0  # of the tiles of an example
+    min_tissue: Annotated[float, Field(ge=0, le=1)] = 0.25
+    folds: Folds = 5
+    seed: Seed = 0
+    finetune: FinetuneSettings = FinetuneSettings()
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)] = "class"  # of the prediction
+    title: str = "class"
+    licence: str = ""  # empty: that of the model
+    caution: str = "Not validated on another cohort."
+
+    @model_validator(mode="after")
+    def _saved_is_judged(self) -> ClassifySettings:
+        if self.save not in self.methods:
+            raise ValueError("save must be one of methods")
+        return self
 
 
 def _with_group(pattern: str) -> str:

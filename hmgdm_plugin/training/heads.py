@@ -58,6 +58,7 @@ class Task:
     outputs: int
     transform: Literal["none", "log"] = "none"
     spread: bool = True  # False: the mean of the tokens only, whose parts are exactly the entities' own
+    balanced: bool = False  # classes weigh alike, however many tiles they have
 
 
 def fit_head(task: Task, tokens: Tokens, target: NDArray[Any], patients: Sequence[str], seed: int = 0) -> GatedHead:
@@ -82,6 +83,11 @@ def fit_head(task: Task, tokens: Tokens, target: NDArray[Any], patients: Sequenc
     head = _start(task, tokens, target, names, seed)
     _train(head, task, tokens, target, steps, None)
     return head.eval()
+
+
+def linear_head(task: Task, tokens: Tokens, target: NDArray[Any], patients: Sequence[str], seed: int = 0) -> GatedHead:
+    """The linear probe alone: a head whose gate stays the area; arguments as `fit_head`."""
+    return _start(task, tokens, target, np.asarray(patients, str), seed).eval()
 
 
 def predict_head(head: GatedHead, tokens: Tokens) -> NDArray[np.float64]:
@@ -127,7 +133,7 @@ def _start(task: Task, tokens: Tokens, target: NDArray[Any], patients: NDArray[n
         scaled = (wanted - float(head.target_mean[0])) / float(head.target_std[0])
         weight, bias = ridge_fit(x, scaled[:, None], patients)
     else:
-        weight, bias = logistic_fit(x, target, patients, task.outputs)
+        weight, bias = logistic_fit(x, target, patients, task.outputs, balanced=task.balanced)
     with torch.no_grad():
         head.linear.weight[:, : weight.shape[1]] = torch.from_numpy(weight)
         head.linear.bias.copy_(torch.from_numpy(bias))

@@ -110,10 +110,12 @@ def logistic_fit(
     patients: Sequence[str] | NDArray[np.str_],
     classes: int,
     strengths: Sequence[float] = STRENGTHS,
+    balanced: bool = False,
 ) -> tuple[Floats, Floats]:
     """Multinomial logistic regression: weights (classes, d) and bias (classes,) on the columns as they come.
 
-    The strength is the one with the least log loss on inner folds by patient.
+    The strength is the one with the least log loss on inner folds by patient. `balanced`: every class weighs as much as
+    the rarest one, however many rows it has.
     """
     names, hot = np.asarray(patients, str), np.eye(classes)[y]
     seen, centre, scale = _standardised(x)
@@ -121,10 +123,18 @@ def logistic_fit(
     rotation = seen.T @ u / np.sqrt(s2)  # (d, r)
     inner = _inner_folds(names, y)
     weights = np.stack([*(inner != f for f in np.unique(inner)), np.ones(len(inner), bool)]).astype(np.float64)
+    rows = class_weights(y, classes)[y] if balanced else np.ones(len(y))
+    weights *= rows  # at most 1, so that the bound on the curvature still holds
     w = _logistic(seen @ rotation, s2, hot, weights, np.asarray(strengths))
-    best = _best_strength(_with_bias(seen @ rotation), w, hot, inner)
+    best = _best_strength(_with_bias(seen @ rotation), w, hot * rows[:, None], inner)
     weight = (rotation @ w[:-1, :, -1, best]).T * scale
     return weight, w[-1, :, -1, best] - weight @ centre
+
+
+def class_weights(y: NDArray[np.integer], classes: int) -> Floats:
+    """Weight of each class (classes,): the size of the rarest class that occurs over its own; 0 where it does not."""
+    counts = np.bincount(y, minlength=classes).astype(np.float64)
+    return np.divide(counts[counts > 0].min(), counts, out=np.zeros_like(counts), where=counts > 0)
 
 
 def _standardised(x: NDArray[np.floating]) -> tuple[Floats, Floats, Floats]:
@@ -168,7 +178,7 @@ def _logistic(x: Floats, s2: Floats, hot: Floats, weights: Floats, strengths: Fl
     ----------
     x : (n, r) centred, with orthogonal columns of squared length `s2`
     hot : (n, k) one-hot classes
-    weights : (f, n), 0 or 1
+    weights : (f, n), 0 to 1
     strengths : (c,)
 
     Returns

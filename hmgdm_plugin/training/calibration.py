@@ -1,0 +1,54 @@
+"""Whether a probability means what it says: reliability, its error, and the temperature that mends it (Guo 2017)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+BINS = 10
+HOTTEST = 20.0
+
+
+def temperature(truth: NDArray[np.int64], guess: Floats) -> float:
+    """What to divide the logarithms of `guess` (n, classes) by so that the log loss is least; 1 without rows."""
+    from scipy.optimize import minimize_scalar
+
+    if len(truth) == 0:
+        return 1.0
+
+    def loss(log_t: float) -> float:
+        chances = tempered(guess, float(np.exp(log_t)))
+        return float(-np.log(np.maximum(chances[np.arange(len(truth)), truth], 1e-12)).mean())
+
+    limit = np.log(HOTTEST)
+    return float(np.exp(minimize_scalar(loss, bounds=(-limit, limit), method="bounded").x))
+
+
+def tempered(guess: Floats, degrees: float) -> Floats:
+    """Probabilities (n, classes) after division of their logarithms by `degrees`."""
+    logits = np.log(np.maximum(guess, 1e-12)) / degrees
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+
+
+def reliability(truth: NDArray[np.int64], guess: Floats) -> tuple[Floats, Floats, Floats]:
+    """Mean confidence, share right and count of each of ten equal bins of confidence that holds any row."""
+    sure, right, place = _binned(truth, guess)
+    count = np.bincount(place, minlength=BINS).astype(np.float64)
+    used = count > 0
+    means = [np.bincount(place, each, minlength=BINS)[used] / count[used] for each in (sure, right)]
+    return means[0], means[1], count[used]
+
+
+def ece(truth: NDArray[np.int64], guess: Floats, weights: Floats) -> Floats:
+    """Expected calibration error (b,): mean gap between confidence and share right; a `metrics.Metric`."""
+    sure, right, place = _binned(truth, guess)
+    gaps = weights @ (np.eye(BINS)[place] * (right - sure)[:, None])  # (b, bins)
+    return np.abs(gaps).sum(1) / weights.sum(1)
+
+
+def _binned(truth: NDArray[np.int64], guess: Floats) -> tuple[Floats, Floats, NDArray[np.int64]]:
+    sure = guess.max(1)
+    right = (guess.argmax(1) == truth).astype(np.float64)
+    return sure, right, np.minimum((sure * BINS).astype(np.int64), BINS - 1)
