@@ -24,6 +24,10 @@ Shown = Annotated[File, Argument(metavar="SLIDE|PROJECT", help="What to show fir
 TrainFile = Annotated[Path, Argument(metavar="SETTINGS.toml", help="Settings; docs/train.md explains them")]
 ClassifyFile = Annotated[Path, Argument(metavar="SETTINGS.toml", help="Settings; docs/classify.md explains them")]
 SurvivalFile = Annotated[Path, Argument(metavar="SETTINGS.toml", help="Settings; docs/survival.md explains them")]
+DetectorFile = Annotated[Path, Argument(metavar="SETTINGS.toml", help="Settings; docs/nuclei-model.md explains them")]
+StarDistFolder = Annotated[Path, Argument(metavar="FOLDER", help="Folder with config.json and weights_best.h5")]
+NewName = Annotated[str, Option("--name", metavar="NAME", help="Name of the model here; else that of the folder")]
+ModelMpp = Annotated[Number, Option("--mpp", metavar="X", help="Microns per pixel of its training images")]
 ModelName = Annotated[str, Argument(metavar="NAME|FOLDER", help="Model of the zoo, or a model folder")]
 
 Source = Annotated[
@@ -34,6 +38,7 @@ Run2 = Annotated[Path, Argument(metavar="RUN2", help="Results folder of another 
 
 Results = Annotated[File, Option(metavar="DIR", help="Folder for the results; made if missing")]
 TrainResults = Annotated[Path, Option(metavar="DIR", help="Folder for the results; made if missing")]
+Only = Annotated[str, Option(metavar="NAME", help="Train fold-0, fold-1, ... or final alone, to train them at once")]
 Model = Annotated[Text, Option(metavar="NAME|FOLDER", help="Model of the zoo (hmgdm-small), or a model folder")]
 Detector = Annotated[
     Text, Option("--model", metavar="NAME|FOLDER", help="Nucleus detector (nuclei-stardist-he), or its folder")

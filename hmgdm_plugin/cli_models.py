@@ -13,7 +13,7 @@ from .calls import SETUP
 from .calls import guarded as _guarded
 from .schema.events import Events
 
-models = typer.Typer(help="List, show or verify models.", **SETUP)
+models = typer.Typer(help="List, show, verify or add models.", **SETUP)
 
 
 @models.command("list")
@@ -38,6 +38,16 @@ def verify_model(name: ask.ModelName) -> None:
     Every file against its digest, then the model's own answer on this machine.
     """
     _about_models("verify_model", name)
+
+
+@models.command("add")
+def add_model(folder: ask.StarDistFolder, name: ask.NewName = "", mpp: ask.ModelMpp = None) -> None:
+    """Add a StarDist model of your own.
+
+    A folder that the stardist package wrote; TensorFlow is not needed.
+    """
+    verb = importlib.import_module(".models", __package__)
+    _guarded(Events(), folder, lambda: verb.add_model(folder, name, mpp))
 
 
 def _about_models(function: str, argument: Any) -> None:

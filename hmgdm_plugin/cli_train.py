@@ -50,10 +50,25 @@ def survival(
     _train("train_survival", settings, results_dir, events)
 
 
-def _train(function: str, settings: Path, results_dir: Path, events: bool | None) -> None:
+@train.command()
+def nuclei(
+    settings: ask.DetectorFile, results_dir: ask.TrainResults = Path("hmgdm-nuclei"), only: ask.Only = "",
+    events: ask.JsonLines = None,
+) -> None:  # fmt: skip
+    """Train and evaluate a nucleus detector.
+
+    StarDist on labelled images, judged by folds of patients. Needs TensorFlow; run again, it goes on where it stopped.
+    """
+    _train("train_nuclei", settings, results_dir, events, "train_nuclei", only=only)
+
+
+def _train(
+    function: str, settings: Path, results_dir: Path, events: bool | None, module: str = "train", **more: str
+) -> None:
     said = Events(bool(events))
 
     def work() -> Mapping[str, Any]:
-        return getattr(importlib.import_module(".train", __package__), function)(settings, results_dir, said)
+        verb = getattr(importlib.import_module(f".{module}", __package__), function)
+        return verb(settings, results_dir, said, **more)
 
     _guarded(said, results_dir, work)

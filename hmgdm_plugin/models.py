@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from pathlib import Path
 from typing import Any
 
-from .schema.errors import HmgdmError
+from .schema.errors import HmgdmError, InputError
 from .zoo.card import Card, kind_of, read_any_card
 from .zoo.digest import verify
 from .zoo.load import find, installed
@@ -89,3 +91,58 @@ def _deviation(folder: Path) -> float:
     from .zoo.vector import check_test_vector
 
     return check_test_vector(load(folder))
+
+
+def add_model(folder: Path, name: str, mpp: float | None) -> dict[str, str]:
+    """Make a StarDist model, a folder that the stardist package wrote, one of the models on this machine.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds config.json, weights_best.h5 and, if they were chosen, thresholds.json.
+    name : str
+        Its name here; empty: that of the folder.
+    mpp : float or None
+        Microns per pixel of the images that it was trained on; stardist does not keep it.
+
+    Raises
+    ------
+    InputError
+        No pixel size, a name that does not work or is taken, or a folder that does not hold such a model.
+    """
+    from .nuclei.keras import read_config, read_thresholds, read_weights
+    from .nuclei.network import StarDistNetwork
+    from .schema.nuclei import DetectorSettings
+    from .schema.settings import parse
+    from .zoo.card import NucleiCard
+    from .zoo.detector import save_stardist
+    from .zoo.load import own_models
+
+    if mpp is None:
+        raise InputError(f"{folder}: stardist does not keep the pixel size", "give --mpp, that of its training images")
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is not a folder", "give the folder that stardist wrote, with config.json")
+    network = StarDistNetwork(read_config(folder))
+    network.load_state_dict(read_weights(folder, network.settings))
+    probability, overlap = read_thresholds(folder)
+    name = name or re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-")
+    thresholds = {"prob_threshold": probability, "nms_threshold": overlap}
+    detector = parse({"mpp": mpp, **thresholds, "network": network.settings}, DetectorSettings, "models add")
+    card = parse({**_unknown(folder, name), "detector": detector}, NucleiCard, "models add")
+    if name in installed():
+        raise InputError(f"{name}: is the name of {installed()[name]}", "give another --name")
+    return {"model": str(save_stardist(own_models() / name, card, network)), "name": name}
+
+
+def _unknown(folder: Path, name: str) -> dict[str, Any]:
+    """Words of a card about a model of which nothing but its files is known."""
+    return {
+        "name": name,
+        "version": "unknown",
+        "title": f"{folder.resolve().name} (StarDist, added)",
+        "description": "A StarDist model added on this machine.",
+        "created": time.strftime("%Y-%m-%d"),
+        "licence": "not stated",
+        "intended_use": "As its makers say. Not for diagnosis.",
+        "limits": ("What it learnt from, and how well it does, is not known here.",),
+    }

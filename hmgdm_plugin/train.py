@@ -42,11 +42,11 @@ def train_heads(settings_path: Path, results_dir: Path, events: Events) -> Mappi
     from .zoo.load import load
 
     settings = read_toml(settings_path, HeadsSettings)
-    model = load(_beside(settings_path, settings.model))
+    model = load(beside(settings_path, settings.model))
     target = results_dir / model.card.name
     if target.exists():
         raise InputError(f"{target}: exists already", "give another --results-dir")
-    tiles = read_csv(_beside(settings_path, settings.tiles))
+    tiles = read_csv(beside(settings_path, settings.tiles))
     for wanted in settings.head:
         _labels(wanted, tiles)
     with writing(results_dir):
@@ -87,9 +87,9 @@ def train_survival(settings_path: Path, results_dir: Path, events: Events) -> Ma
 def _resolved(settings_path: Path) -> SurvivalSettings:
     """The settings with every path as it counts from their file."""
     settings = read_toml(settings_path, SurvivalSettings)
-    outcome = settings.outcome.model_copy(update={"path": _beside(settings_path, settings.outcome.path)})
-    slides = None if settings.slides is None else _beside(settings_path, settings.slides)
-    features = tuple(_beside(settings_path, path) for path in settings.features)
+    outcome = settings.outcome.model_copy(update={"path": beside(settings_path, settings.outcome.path)})
+    slides = None if settings.slides is None else beside(settings_path, settings.slides)
+    features = tuple(beside(settings_path, path) for path in settings.features)
     return settings.model_copy(update={"outcome": outcome, "slides": slides, "features": features})
 
 
@@ -111,9 +111,9 @@ def train_classify(settings_path: Path, results_dir: Path, events: Events) -> Ma
     settings = read_toml(settings_path, ClassifySettings)
     folder = run.RunFolder(results_dir)
     torch.set_num_threads(1)
-    named = _beside(settings_path, settings.model)
+    named = beside(settings_path, settings.model)
     model = load(named if named.exists() else str(settings.model))
-    gathered = gather(_beside(settings_path, settings.examples), model, settings, events)
+    gathered = gather(beside(settings_path, settings.examples), model, settings, events)
     study, fitting = classify.prepared(gathered, model, settings)
     classify.cross_validated(study, fitting, events)
     with folder, writing(results_dir):
@@ -219,7 +219,7 @@ def _cluster_spec(count: int) -> Head:
     return Head(name=CLUSTERS, title="tissue cluster", kind="clusters", classes=classes, default=True, caution=caution)
 
 
-def _beside(settings_path: Path, path: Path) -> Path:
+def beside(settings_path: Path, path: Path) -> Path:
     """Paths in the settings count from their file; ``${NAME}`` is an environment variable."""
     path = Path(os.path.expandvars(path))
     return path if path.is_absolute() else settings_path.parent / path

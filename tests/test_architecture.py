@@ -33,6 +33,8 @@ DOORS = {
     "matplotlib": {"report"},
     "mpl_toolkits": {"report"},
     "stardist": {"nuclei", "demo.py"},
+    "tensorflow": {"nuclei/fit.py"},
+    "keras": {"nuclei/fit.py"},
     "paquo": {"qupath/project.py"},
     "jpype": {"qupath/project.py"},
     "ray": {"cohort/rays.py"},
@@ -47,6 +49,7 @@ PICKLES = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 HEAVY = {"h5py", "imagecodecs", "matplotlib", "numba", "numpy", "openslide", "PIL", "pydantic", "scipy", "shapely"}
 HEAVY |= {"skimage", "sklearn", "stardist", "tifffile", "tiffslide", "torch", "torch_geometric", "zarr"}
 HEAVY |= {"lifelines", "openpyxl", "pandas"}
+HEAVY |= {"csbdeep", "keras", "tensorflow"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 VERBS = {path.stem for path in PACKAGE.glob("*.py")} - FACES - {"__init__"}
 

@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 
+from hmgdm_plugin.schema.nuclei import NucleiSourceSettings, NucleiTrainingSettings, StarDistSettings
 from hmgdm_plugin.schema.settings import (
     AutoencoderSettings,
     DiffusionSettings,
@@ -100,6 +101,7 @@ def test_options_in_the_pages_exist(generator: ModuleType) -> None:
         ("train", (HeadsSettings, HeadSettings)),
         ("classify", (ClassifySettings, FinetuneSettings)),
         ("survival", (SurvivalSettings, OutcomeSettings, RiskSettings)),
+        ("nuclei-model", (NucleiTrainingSettings, NucleiSourceSettings, StarDistSettings)),
     ],
 )
 def test_the_example_is_valid_and_every_setting_is_explained(page: str, kinds: tuple[type[Settings], ...]) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 Precision = Literal["float32", "bfloat16"]
 LEAST_PX = 1e-3  # stardist's least distance, without which a polygon has no area
+FAR_PX = 1024  # longer than any ray
 BORDER = 2  # grid cells along the border whose candidates stardist leaves out
 
 
@@ -146,7 +147,8 @@ class StarDist:
         probability, distance = self._answer(rgb, limits)
         rows, columns = self._cells(rgb)
         inner = torch.zeros_like(probability, dtype=torch.bool)
-        inner[border : rows - border, border : columns - border] = True
+        inner[border : len(inner) - border, border : inner.shape[1] - border] = True  # of what was padded, as stardist
+        inner[rows:] = inner[:, columns:] = False
         chosen = inner & (probability > self.settings.prob_threshold)
         points = chosen.nonzero().cpu().numpy() * np.array(self.settings.network.grid)  # (N, 2) row, column
         return Candidates(points, probability[chosen].cpu().numpy(), distance[:, chosen].T.contiguous().cpu().numpy())
@@ -194,6 +196,7 @@ def kept(candidates: Candidates, threshold: float, own: NDArray[np.bool_] | None
         return candidates
     order = np.lexsort((candidates.points[:, 1], candidates.points[:, 0], -candidates.probability))
     best = candidates.taken(order)
-    near = best.points - best.points.min(axis=0)  # small numbers: float32 inside
+    # Inside, corners are float32, then cut towards zero: let numbers be small, and positive but at the image's edge.
+    near = best.points - np.maximum(best.points.min(axis=0) - FAR_PX, 0)
     stay = non_maximum_suppression_inds(best.distances, near, best.probability, threshold, verbose=0)
     return best.taken(stay if own is None else stay & own[order])

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from .settings import Settings
+from .settings import Seed, Settings
 
 Step = Literal[1, 2, 4, 8]
 Side = Literal[1, 3, 5, 7]
 Pool = Literal[1, 2, 4]
+Positive = Annotated[float, Field(gt=0)]
 Open = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -77,3 +79,50 @@ class DetectorSettings(Settings):
     def margin_px(self) -> int:
         """A nucleus whose centre lies this far inside a tile is found as on the whole slide."""
         return self.network.reach_px + math.ceil(self.largest_um / self.mpp)
+
+
+class NucleiSourceSettings(Settings):
+    """One set of labelled images, as the card must name it; `name` is that of the table's column ``source``."""
+
+    name: str
+    licence: str
+    use: str = "training and held-out evaluation"
+
+
+class NucleiTrainingSettings(Settings):
+    """All of `hmgdm train nuclei`: labelled images, network, how it learns, how it is judged, the words of the card."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
+    images: Path  # CSV: image, labels, mpp, source, patient, group, truth
+    source: tuple[NucleiSourceSettings, ...] = ()
+    mpp: Annotated[float, Field(gt=0.05, lt=20.0)] = 0.5
+    nucleus_um: Annotated[float, Field(gt=0, le=100)] = 6.0  # median diameter given to images of unknown pixel size
+    network: StarDistSettings = StarDistSettings(grid=(2, 2))
+    folds: Annotated[int, Field(ge=2, le=20)] = 3
+    judged: Annotated[int, Field(ge=1, le=20)] | None = None  # folds that are trained for; all by default
+    tuning: Annotated[float, Field(gt=0, le=0.5)] = 0.15  # share of the training patients that choose the thresholds
+    views: Annotated[int, Field(ge=1, le=32)] = 4  # of each image: the first as it is, the others scaled and re-stained
+    scale: tuple[Positive, Positive] = (0.75, 1.35)
+    stain: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    patch_px: Annotated[int, Field(ge=32, le=1024)] = 128
+    batch: Annotated[int, Field(ge=1, le=256)] = 16
+    steps: Annotated[int, Field(ge=1)] = 1000
+    steps_per_epoch: Annotated[int, Field(ge=1)] = 100  # after each, a checkpoint
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    seed: Seed = 0
+    version: str = "0.1.0"
+    title: str
+    description: str
+    licence: str
+    intended_use: str
+    limits: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _patches_fit(self) -> NucleiTrainingSettings:
+        if any(self.patch_px % step for step in self.network.multiple):
+            raise ValueError(f"patch_px must be a multiple of {max(self.network.multiple)} for this network")
+        if self.judged is not None and self.judged > self.folds:
+            raise ValueError("judged cannot be more than folds")
+        if self.steps % self.steps_per_epoch:
+            raise ValueError("steps must be a multiple of steps_per_epoch")
+        return self

@@ -25,6 +25,7 @@ from .errors import HmgdmError, InputError
 RECORD, REPORT, SUMMARY = "run.json", "report.html", "summary.csv"
 METRICS_JSON, METRICS_CSV, PREDICTIONS, RESOLVED = "metrics.json", "metrics.csv", "predictions.csv", "settings.toml"
 RISK_WEIGHTS, RISK_FACTS = "model/weights.safetensors", "model/risk.json"
+HELD_OUT = "held-out.csv"
 EXPLAIN_RECORD, EXPLAIN_REPORT = "run-explain.json", "explain.html"
 BATCH, FAILURES, SLIDE, DIFFERENCES = "batch.json", "failures.csv", "slide.json", "differences.csv"
 _DISK = {errno.ENOSPC: "the disk is full", errno.EROFS: "the disk is read-only", errno.EDQUOT: "the quota is used up"}
@@ -157,6 +158,11 @@ def contributions_csv(slide: str) -> str:
 def density_tiff(slide: str) -> str:
     """Nuclei per square millimetre as float32 values."""
     return f"overlays/{slide}-nuclear-density.tif"
+
+
+def nuclei_training(name: str) -> str:
+    """Folder of one training of a nucleus detector, as stardist writes it."""
+    return f"stardist/{name}"
 
 
 def safe_name(text: str) -> str:

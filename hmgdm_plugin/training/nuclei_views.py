@@ -1,0 +1,44 @@
+"""Views of labelled images for StarDist: each at another scale and stain, and turned patch by patch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..schema.nuclei import NucleiTrainingSettings
+from .augment import restain
+from .nuclei_table import LabelledImage, scaled
+
+Views = tuple[list[NDArray[np.uint8]], list[NDArray[np.int32]]]
+GAIN, OFFSET, NOISE = 0.15, 0.1, 0.02  # of a normalised patch, whose values are about 0 to 1
+Patch = tuple[NDArray[np.float32], NDArray[np.int32]]
+
+
+def views_of(images: Sequence[LabelledImage], settings: NucleiTrainingSettings) -> Views:
+    """Every view of every image: RGB (H, W, 3) and labels (H, W), the unchanged ones among them."""
+    rng = np.random.default_rng(settings.seed)
+    seen: Views = ([], [])
+    for image in images:
+        for number in range(settings.views):
+            rgb, labels = image.rgb, image.labels
+            if number:
+                factor = float(np.exp(rng.uniform(*np.log(settings.scale))))
+                rgb, labels = scaled(rgb, labels, factor, settings.patch_px)
+                rgb = restain(rgb, rng, settings.stain)
+            seen[0].append(rgb)
+            seen[1].append(labels)
+    return seen
+
+
+def changed(rgb: NDArray[np.float32], labels: NDArray[np.int32], rng: np.random.Generator) -> Patch:
+    """A normalised patch turned, mirrored, with other gain and offset of each channel, and a little noise."""
+    turns, mirror = int(rng.integers(4)), int(rng.integers(2))
+    rgb, labels = np.rot90(rgb, turns), np.rot90(labels, turns)
+    if mirror:
+        rgb, labels = rgb[:, ::-1], labels[:, ::-1]
+    gain = rng.uniform(1 - GAIN, 1 + GAIN, 3).astype(np.float32)
+    offset = rng.uniform(-OFFSET, OFFSET, 3).astype(np.float32)
+    noise = NOISE * rng.standard_normal(rgb.shape, np.float32)
+    return rgb * gain + offset + noise, np.ascontiguousarray(labels)
