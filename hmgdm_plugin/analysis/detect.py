@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..slide.reader import Slide
     from .cores import Areas, Cores
 
-PATIENCE_S = 0.7  # for threads at work when a run is ended: no longer, so that it ends in time
+PATIENCE_S = 0.4  # for threads at work when a run is ended: no longer, so that it ends in time
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +100,18 @@ def detect(
     order = iter(places)
     area = None if areas is None else shapely.union_all(list(areas))
     shapely.prepare(area)
-    for place, (candidates, density) in _looked_at(slide, cores, places, detector, limits, events, workers):
+
+    def settle(place: Place, candidates: Candidates, density: NDArray[np.float16]) -> list[Any]:
         with events.timed("overlaps"):
-            settled = list(seams.add(place, candidates, density))
-        for own, plane in settled:
-            with events.timed("outlines"):
-                found = _outlined(own, plane, cores, next(order), detector)
-                inside = True if area is None else shapely.contains_xy(area, *found.centres.T)
-            yield found.taken(np.broadcast_to(inside, len(found)))
+            return list(seams.add(place, candidates, density))
+
+    with ThreadPoolExecutor(1) as aside:  # stardist's code must not be in the main thread when a signal comes
+        for place, (candidates, density) in _looked_at(slide, cores, places, detector, limits, events, workers):
+            for own, plane in aside.submit(settle, place, candidates, density).result():
+                with events.timed("outlines"):
+                    found = _outlined(own, plane, cores, next(order), detector)
+                    inside = True if area is None else shapely.contains_xy(area, *found.centres.T)
+                yield found.taken(np.broadcast_to(inside, len(found)))
 
 
 def _looked_at(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..schema.errors import InputError
+from ..slide.tissue import Tissue, find_tissue
 from ..zoo.card import NucleiCard, read_nuclei_card
 from ..zoo.detector import load_stardist
 from ..zoo.digest import verify
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from ..nuclei.stars import Floats, StarDist
     from ..schema.events import Events
     from ..slide.reader import Slide
-    from ..slide.tissue import Tissue
 
 STARDIST = "nuclei-stardist-he"
 
@@ -38,6 +38,7 @@ class Detector:
     stars: StarDist
     card: NucleiCard
     digest: str
+    folder: Path
 
     @property
     def device(self) -> torch.device:
@@ -70,7 +71,7 @@ def _loaded(folder: Path, device: str, precision: str) -> Detector:
     where = str(choose_device(device))
     fast = precision == "bfloat16" or (precision == "auto" and where == "cpu" and _has_bfloat16())
     stars = load_stardist(folder, where, "bfloat16" if fast else "float32")
-    return Detector(stars, read_nuclei_card(folder), verify(folder))
+    return Detector(stars, read_nuclei_card(folder), verify(folder), folder)
 
 
 def _has_bfloat16() -> bool:
@@ -102,20 +103,26 @@ class Search:
         )
 
 
-def searched(slide: Slide, detector: Detector, areas: Areas | None, events: Events) -> Search:
+def searched(slide: Slide, detector: Detector, areas: Areas | None, events: Events, everywhere: bool = False) -> Search:
     """Find tissue, lay the tiles of the search, and settle its normalisation.
+
+    Parameters
+    ----------
+    areas : sequence of polygons, optional
+        In level-0 pixels; nuclei are looked for in these only.
+    everywhere : bool
+        Look beside the tissue too.
 
     Raises
     ------
     InputError
         There is no tissue on the slide, or none in `areas`.
     """
-    from ..slide.tissue import find_tissue
-
     with events.timed("tissue"):
         tissue = find_tissue(slide)
         thumbnail, downsample = slide.thumbnail()
-    cores = Cores.of(slide, detector.stars, tissue)
+    everything = Tissue(np.ones_like(tissue.mask), tissue.downsample)
+    cores = Cores.of(slide, detector.stars, everything if everywhere else tissue)
     places = cores.places(areas)
     if not places:
         where = "inside the regions" if areas else "on the slide"

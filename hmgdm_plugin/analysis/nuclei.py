@@ -133,7 +133,7 @@ def _detected(asked: str, slide: Slide, tiles: Sequence[Tile], events: Events, w
     found = detector(DEFAULT if asked == STARDIST else asked, "auto", "auto", events)
     corners = np.array([(tile.x_px, tile.y_px, tile.side_px) for tile in tiles])
     squares = shapely.box(*corners[:, :2].T, *(corners[:, :2] + corners[:, 2:]).T)
-    search, placed = searched(slide, found, list(squares), events), Placed()
+    search, placed = searched(slide, found, list(squares), events, everywhere=True), Placed()
     for block in events.track("nuclei", search.found(events, workers), len(search.places)):
         if len(block):
             placed.add(np.atleast_1d(shapely.polygons(block.polygons)))
