@@ -88,7 +88,7 @@ def _geometry(geometry: Any) -> Iterator[str]:
     polygons = [coordinates] if kind == "Polygon" else coordinates if kind == "MultiPolygon" else []
     for ring in (ring for polygon in polygons for ring in polygon):
         if len(ring) < 4:
-            yield "throws: a ring of less than four points"
+            yield "changes: a ring of less than four points encloses nothing"
         elif ring[0] != ring[-1]:
             yield "throws: a ring that is not closed"
 

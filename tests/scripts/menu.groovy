@@ -97,7 +97,7 @@ drive = {
     snap('2-heat-map')
     told('annotations untouched', mine() == before)
 
-    def tile = fx { ours().findAll { it.name?.startsWith('tile ') }.max { it.measurementList.get('HMGDM: component') ?: 0 } ?: ours()[0] }
+    def tile = fx { ours().findAll { it.name?.startsWith('tile ') }.max { it.measurementList.get(it.measurementList.measurementNames[0]) } }
     fx { window.imageData.hierarchy.selectionModel.setSelectedObject(tile) }
     fx { window.viewer.setDownsampleFactor(1.2d); window.viewer.centerROI(tile.ROI) }
     fire('Why this result')
@@ -129,7 +129,7 @@ drive = {
     if (given('cancel')) {
         fire('Analyse whole slide…')
         press()
-        assert waitFor(120) { fx { dialogs().any { it.lookupButton(ButtonType.OK) } } } // the estimate
+        assert waitFor(400) { fx { dialogs().any { it.lookupButton(ButtonType.OK) } } } // the estimate
         snap('6-estimate')
         press()
         Thread.sleep(given('cancel').toLong())

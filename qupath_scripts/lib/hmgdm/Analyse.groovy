@@ -1,5 +1,6 @@
 package hmgdm
 
+import java.nio.file.Files
 import java.time.LocalDateTime
 import java.time.format.DateTimeFormatter
 import javafx.scene.control.CheckBox
@@ -27,7 +28,7 @@ class Analyse {
         def slide = Source.file(imageData.server)
         def planes = this.regions.collect { it.ROI.imagePlane }.toSet()
         if (planes.size() > 1) throw new Trouble('the regions lie on several planes', 'select regions of one plane')
-        this.options.putAll([slides: [slide.path], model: Prefs.model().get(), device: Prefs.device().get(), columns: true])
+        this.options.putAll([slides: [slide.path], model: (verb == 'nuclei' ? Prefs.detector() : Prefs.model()).get(), device: Prefs.device().get(), columns: true])
         if (verb == 'predict') this.options.explain = true
         this.options.putAll(options)
         if (!this.options.results_dir) this.options.results_dir = folder().path
@@ -57,16 +58,27 @@ class Analyse {
         def model = new TextField(options.model as String)
         def explain = new CheckBox('Explain too: which entities carried each answer')
         explain.selected = options.explain as boolean
+        int count = cells().size()
+        def use = new CheckBox("Use the ${String.format('%,d', count)} nuclei and cells that are on the slide")
         def grid = new GridPane(hgap: 8, vgap: 8)
         grid.addRow(0, new Label('Slide'), new Label(Source.name(imageData.server)))
         grid.addRow(1, new Label('Analyse'), new Label(what))
         grid.addRow(2, new Label('Model'), model)
         if (verb == 'predict') grid.addRow(3, new Label(''), explain)
+        if (verb == 'predict' && count) grid.addRow(4, new Label(''), use)
         if (!Dialogs.showConfirmDialog(Talk.TITLE, grid)) return false
         options.model = model.text.trim()
         if (verb == 'predict') options.explain = explain.selected
+        if (use.selected) options[CELLS] = true
         true
     }
+
+    /** Cells and nuclei on the image, by whomever; tiles and contacts of ours are none. */
+    private List<PathObject> cells() {
+        imageData.hierarchy.getDetectionObjects().findAll { it.isCell() || (!it.isTile() && it.ROI.isArea() && !(Tag.ours(it.ID) && Runs.kind(it) != 'nucleus')) }
+    }
+
+    static final String CELLS = 'use_cells' // of a script: what the tick in the dialog means
 
     String describe() {
         if (!regions) return 'the whole slide'
@@ -77,24 +89,29 @@ class Analyse {
     }
 
     /** What a run would cost: the result of --dry-run. */
-    Map estimate(Work work) { retried { Job.run(verb, options + [dry_run: true], new File(options.results_dir), work.events(), work.cancelled).result } }
+    Map estimate(Work work) { retried { Job.run(verb, options.findAll { it.key != CELLS } + [dry_run: true], new File(options.results_dir), work.events(), work.cancelled).result } }
 
     /** Run it, load what came out, put it on the slide; all or nothing. */
     Map run(Work work) {
         def folder = new File(options.results_dir as String)
-        if (regions) {
-            folder.parentFile.mkdirs()
-            def file = File.createTempFile('hmgdm-regions-', '.geojson')
-            GeoJson.write(file, regions)
-            options.regions = file.path
-        }
+        def sent = [:]
         try {
-            def said = retried { Job.run(verb, options, folder.parentFile, work.events(), work.cancelled) }
-            def landed = land(work, folder)
-            return landed + [notes: said.notes, result: said.result]
+            if (regions) sent.regions = handed('regions', regions)
+            if (options[CELLS]) sent.nuclei = handed('nuclei', cells())
+            def asked = options.findAll { it.key != CELLS } + sent.collectEntries { key, file -> [key, file.path] }
+            def said = retried { Job.run(verb, asked + (options.mpp ? [mpp: options.mpp] : [:]), folder.parentFile, work.events(), work.cancelled) }
+            sent.each { key, file -> Files.copy(file.toPath(), new File(folder, "${key}.geojson").toPath()) }
+            return land(work, folder) + [notes: said.notes, result: said.result]
         } finally {
-            if (options.regions) new File(options.remove('regions') as String).delete()
+            sent.values().each { it.delete() }
         }
+    }
+
+    /** Objects as a file for the program. */
+    private static File handed(String what, Collection<PathObject> objects) {
+        def file = File.createTempFile("hmgdm-${what}-", '.geojson')
+        GeoJson.write(file, objects)
+        file
     }
 
     private Map land(Work work, File folder) {
@@ -126,7 +143,7 @@ class Analyse {
 
     /** The options that repeat this run from a script. */
     String call() {
-        def kept = options.findAll { key, value -> !(key in ['slides', 'results_dir', 'columns', 'regions']) }
+        def kept = options.findAll { key, value -> !(key in ['slides', 'results_dir', 'columns']) }
         def text = kept.collect { key, value -> "${key}: ${value instanceof Number || value instanceof Boolean ? value : Home.quoted(value as String)}" }.join(', ')
         "analyse(getCurrentImageData(), getProject(), ${Home.quoted(verb)}, ${regions ? 'getSelectedObjects()' : '[]'}, [${text}])"
     }
@@ -135,7 +152,7 @@ class Analyse {
     void finish(Map landed) {
         Landing.step(imageData, "H-MGDM: ${verb} ${describe()}", [model: options.model as String, results: options.results_dir as String], call())
         Talk.inform("${landed.added} objects from ${landed.run.title}${landed.removed ? ', in place of ' + landed.removed : ''}; results in ${options.results_dir}")
-        landed.notes.drop(0).findAll { !it.toString().startsWith('{') }.each { Talk.warn(it as String) }
+        landed.notes.findAll { !it.toString().startsWith('{') }.each { Talk.warn(it as String) }
         if (landed.bad) Talk.warn("${landed.bad.size()} objects could not be read: ${landed.bad[0]}")
         if (Talk.window()) Show.first(imageData)
     }

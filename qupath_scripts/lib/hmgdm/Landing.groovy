@@ -13,8 +13,8 @@ class Landing {
         def slide = results.slideOf(imageData.server)
         List<String> bad = []
         def objects = results.objects(slide, bad, progress, cancelled)
-        def foreign = objects.findAll { !Tag.ours(it.ID) }
-        if (foreign) throw new Trouble("${folder}: ${foreign.size()} objects have no id of H-MGDM", 'import them with File > Import objects')
+        int foreign = objects.size() - Tag.ours(objects).size()
+        if (foreign) throw new Trouble("${folder}: ${foreign} objects have no id of H-MGDM", 'import them with File > Import objects')
         beforeShown?.call(objects.size())
         put(imageData, Runs.made(results, slide, objects), objects) + [bad: bad, slide: slide]
     }
@@ -22,9 +22,7 @@ class Landing {
     /** In one step: remove what `run` replaces, add `objects`, and note the run. */
     static Map put(ImageData imageData, Map run, List<PathObject> objects) {
         def hierarchy = imageData.hierarchy
-        def ids = new HashSet<UUID>(objects.collect { it.ID })
-        def place = new Runs.Place(run)
-        def old = Tag.ours(hierarchy.getAllObjects(false)).findAll { ids.contains(it.ID) || place.has(it) }
+        def old = new Runs.Place(run).replaced(hierarchy.getAllObjects(false), objects)
         hierarchy.removeObjects(old, true) // keeps what a person drew below them
         try {
             hierarchy.addObjects(objects)

@@ -3,6 +3,7 @@ package hmgdm
 import ij.io.Opener
 import java.awt.image.BufferedImage
 import qupath.lib.color.ColorMaps
+import qupath.lib.objects.PathObject
 import qupath.lib.regions.ImageRegion
 
 /** The grid of values that a run leaves as float TIFF, as pictures that lie on the slide. */
@@ -48,9 +49,16 @@ class Layers {
         painted { int k -> page(name)[k].with { Float.isNaN(it) ? null : colours.getColor(it as double, low, high) } }
     }
 
-    /** Numbers of groups, each in the colour of its class. */
-    BufferedImage groups(String name, Map<Integer, Integer> colours) {
-        painted { int k -> page(name)[k].with { Float.isNaN(it) ? null : colours[Math.round(it) as int] } }
+    /** Each tile in the colour of its class. */
+    BufferedImage groups(Collection<PathObject> squares) {
+        def origin = (facts.qupath_origin_px ?: facts.origin_px)*.toDouble()
+        double cell = facts.cell_px as double
+        def colours = [:]
+        squares.each { tile ->
+            int x = Math.floor((tile.ROI.centroidX - origin[0]) / cell), y = Math.floor((tile.ROI.centroidY - origin[1]) / cell)
+            if (x >= 0 && y >= 0 && x < width && y < height) colours[y * width + x] = tile.pathClass.color & 0xffffff
+        }
+        painted { int k -> colours[k] }
     }
 
     /** The first three components of the embeddings as red, green and blue. */

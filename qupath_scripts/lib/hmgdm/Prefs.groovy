@@ -9,6 +9,7 @@ class Prefs {
 
     static program() { PathPrefs.createPersistentPreference('hmgdm.program', '') } // empty: look for it
     static model() { PathPrefs.createPersistentPreference('hmgdm.model', 'hmgdm-small') }
+    static detector() { PathPrefs.createPersistentPreference('hmgdm.detector', 'nuclei-stardist-he') }
     static device() { PathPrefs.createPersistentPreference('hmgdm.device', 'auto') }
     static offline() { PathPrefs.createPersistentPreference('hmgdm.offline', true) }
     static runs() { PathPrefs.createPersistentPreference('hmgdm.runs', '') } // empty: in the project, or at home
@@ -18,6 +19,7 @@ class Prefs {
         [
             [program(), String, 'Program', 'Path of the hmgdm program; empty: it is looked for'],
             [model(), String, 'Model', 'Model of the zoo, or the path of a model folder'],
+            [detector(), String, 'Nuclei model', 'Model that finds nuclei, or the path of a model folder'],
             [device(), String, 'Device', 'auto, cpu, cuda or mps'],
             [runs(), String, 'Results', 'Folder for results; empty: hmgdm-runs in the project, else in your home folder'],
             [offline(), Boolean, 'Offline', 'Tell every library that there is no network; H-MGDM itself never uses one'],

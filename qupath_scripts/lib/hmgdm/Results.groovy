@@ -50,8 +50,6 @@ class Results {
     /** Whether only parts of the slide were analysed. */
     boolean ofRegions() { record.options?.regions != null }
 
-    File heatMap(String slide) { new File(folder, "overlays/${slide}-heatmap.tif") }
-
     /** The files of a slide's objects, columns before GeoJSON; what explain wrote takes the place of plain entities. */
     List<File> files(String slide) {
         def found = [:]

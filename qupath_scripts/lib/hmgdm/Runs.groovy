@@ -24,17 +24,32 @@ class Runs {
     static void keep(ImageData imageData, List<Map> runs) { imageData.setProperty(PROPERTY, Json.write([runs: runs])) }
 
     static Map made(Results results, String slide, List<PathObject> objects) {
-        def squares = objects.findAll { kind(it) == 'square' }
+        Set<Integer> recipes = []
+        Set<String> kinds = []
+        def squares = surveyed(objects, recipes, kinds)
         [
             id: Integer.toHexString((results.folder.canonicalPath + results.record.finished).hashCode()),
             title: results.title(),
             folder: results.folder.canonicalPath,
             slide: slide,
-            recipes: objects.collect { Tag.of(it.ID) }.toSet().toList(),
-            kinds: objects.collect { kind(it) }.toSet().toList(),
+            recipes: recipes.toList(),
+            kinds: kinds.toList(),
             objects: objects.size(),
             boxes: results.ofRegions() ? boxes(squares ?: objects, squares.isEmpty()) : null
         ]
+    }
+
+    /** The squares among `objects`; fills in what recipes and kinds there are. */
+    @CompileStatic
+    private static List<PathObject> surveyed(List<PathObject> objects, Set<Integer> recipes, Set<String> kinds) {
+        List<PathObject> squares = []
+        for (PathObject each : objects) {
+            String what = kind(each)
+            recipes.add(Tag.of(each.getID()))
+            kinds.add(what)
+            if (what == 'square') squares.add(each)
+        }
+        squares
     }
 
     /** What an object shows: a square of the grid, an entity in it, a contact or a nucleus; kinds are replaced apart. */
@@ -97,6 +112,15 @@ class Runs {
             if (boxes == null) return true
             def roi = object.getROI()
             !boxes.query(new Envelope(new Coordinate(roi.getCentroidX(), roi.getCentroidY()))).isEmpty()
+        }
+
+        /** Ours among `objects` that have one of `ids`, or that this run would own. */
+        List<PathObject> replaced(Collection<PathObject> objects, Collection<PathObject> by) {
+            Set<UUID> ids = new HashSet<UUID>(2 * by.size())
+            for (PathObject each : by) ids.add(each.getID())
+            List<PathObject> out = []
+            for (PathObject each : Tag.ours(objects)) if (ids.contains(each.getID()) || has(each)) out.add(each)
+            out
         }
 
         static List<PathObject> filter(List<PathObject> objects, Place mine, List<Place> others) {

@@ -39,7 +39,10 @@ class Show {
     private static class Ran {
         final Map run
         Ran(Map run) { this.run = run }
-        File heatMap() { new File(run.folder as String, "overlays/${run.slide}-heatmap.tif") }
+        File heatMap() {
+            def files = ['heatmap', 'nuclear-density'].collect { new File(run.folder as String, "overlays/${run.slide}-${it}.tif") }
+            files.find { it.isFile() } ?: files[0]
+        }
     }
 
     private static List<String> measurements(ImageData imageData) {
@@ -97,7 +100,7 @@ class Show {
             def title = name.substring(GROUPS.length())
             def squares = Tag.ours(imageData.hierarchy.getAllObjects(false)).findAll { Runs.kind(it) == 'square' && it.pathClass != null }
             def byNumber = classes(squares, 'HMGDM: ' + title).sort()
-            image = pages.groups(title, byNumber.collectEntries { number, each -> [number, each.color & 0xffffff] })
+            image = pages.groups(squares)
             key = Legend.swatches(byNumber.values().collect { [it.toString().replaceFirst('^HMGDM: ', ''), it.color & 0xffffff] })
         } else {
             def title = name.substring(MAP.length())

@@ -1,0 +1,74 @@
+"""The menu in QuPath's window, on a virtual screen: pressed as a person would, photographed, and its steps compared."""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[2]
+QUPATH = Path(os.environ.get("PAQUO_QUPATH_DIR", "no QuPath"))
+pytestmark = [
+    pytest.mark.qupath,
+    pytest.mark.skipif(not QUPATH.is_dir(), reason="no QuPath: set PAQUO_QUPATH_DIR to its folder"),
+    pytest.mark.skipif(shutil.which("Xvfb") is None, reason="no virtual screen: install xvfb"),
+]
+
+
+@pytest.fixture(scope="module")
+def steps(tmp_path_factory, cmu_slide):
+    """What the driver saw, pressing every entry but those that open a file dialog."""
+    out = tmp_path_factory.mktemp("menu")
+    program = out / "hmgdm with a space"
+    code = f'#!/bin/sh\nPYTHONPATH={REPO} exec {sys.executable} -m hmgdm_plugin.cli "$@"\n'
+    program.write_text(code, "utf-8")
+    program.chmod(0o755)
+    named = {"out": out, "scripts": REPO / "qupath_scripts", "image": cmu_slide, "program": str(program)}
+    named |= {"region": "900,700,700,700", "layers": "Groups;Embeddings;Objects:_HMGDM:_contribution", "cancel": "8000"}
+    driver = REPO / "tests" / "scripts" / "menu.groovy"
+    options = {f"hmgdm.test.{key}": value for key, value in named.items()}
+    options |= {"qupath.startup.script": driver, "java.util.prefs.userRoot": out / "prefs"}
+    words = " ".join(f'"-D{key}={value}"' for key, value in options.items())
+    screen = f":{random.randrange(200, 900)}"
+    xvfb = subprocess.Popen(["Xvfb", screen, "-screen", "0", "1500x1000x24", "-nolisten", "tcp"])
+    try:
+        time.sleep(2)
+        environment = {**os.environ, "DISPLAY": screen, "JDK_JAVA_OPTIONS": f"-Xmx2g {words}"}
+        subprocess.run([QUPATH / "bin" / "QuPath", "-q"], env=environment, check=False, timeout=1500)
+    finally:
+        xvfb.terminate()
+        xvfb.wait()
+    return json.loads((out / "steps.json").read_text("utf-8")) | {"pictures": sorted(p.name for p in out.glob("*.png"))}
+
+
+def test_every_entry_did_what_it_says(steps):
+    assert "error" not in steps
+    assert steps["finished"]
+    assert len(steps["entries"]) == len(set(steps["entries"])) >= 10, "installed twice, there once"
+    assert steps["startup"].endswith("hmgdm_startup.groovy")
+    assert steps["analysed"] > 100
+    assert steps["workflow"][-1].startswith("H-MGDM: predict 1 region")
+    assert steps["lit"] == 10
+    assert steps["hidden"]
+    assert {"2-heat-map.png", "3-why.png", "4-groups.png", "4-embeddings.png"} <= set(steps["pictures"])
+
+
+def test_what_a_person_drew_is_never_touched(steps):
+    assert steps["annotations untouched"]
+    assert steps["undone"]
+    assert steps["annotations after undo"]
+
+
+def test_cancel_ends_all_processes_and_leaves_nothing(steps):
+    assert 0 <= steps["cancelled in s"] < 2.5
+    assert steps["left by cancel"] == 0
+
+
+def test_uninstalling_takes_everything_back(steps):
+    assert steps["menu removed"]
+    assert steps["startup after"] == ""
