@@ -9,4 +9,5 @@ if (known == null || known[0] != stamp.toString()) {
     known = [stamp.toString(), loader]
     System.properties.put('hmgdm.classes', known)
 }
-return { String... names -> names.collect { known[1].loadClass('hmgdm.' + it) } }
+// One thread at a time: two that compile at once would make two classes of one name.
+return { String... names -> synchronized (known[1]) { names.collect { known[1].loadClass('hmgdm.' + it) } } }

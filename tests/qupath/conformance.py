@@ -56,8 +56,8 @@ def _feature(feature: dict[str, Any], seen: set[str]) -> Iterator[str]:
         yield "drops: only an annotation keeps metadata on QuPath 0.5"
     if not isinstance(properties.get("name", ""), str):
         yield "changes: a name that is no text"
-    if "color" in properties:
-        yield from _colour(properties["color"])
+    if "color" in properties and any(_colour(properties["color"])):
+        yield "drops: a colour of an object that is no colour"
     yield from _classification(properties.get("classification"))
     yield from _measurements(properties.get("measurements"))
 

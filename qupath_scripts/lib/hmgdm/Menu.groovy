@@ -28,6 +28,18 @@ class Menu {
         entries(home).each { name, file -> window.installGroovyCommand("Extensions>${NAME}>${name}".toString(), file as File) }
         Prefs.show(window)
         Open.watch(window)
+        warm(home)
+    }
+
+    /** Compile what the entries need while nobody waits: seconds that the first click would stand still. */
+    private static void warm(File home) {
+        def loader = Menu.classLoader
+        while (loader.parent != null && !(loader.class == GroovyClassLoader)) loader = loader.parent
+        Thread.startDaemon('hmgdm-warm') {
+            new File(home, 'lib/hmgdm').listFiles().findAll { it.name.endsWith('.groovy') }.each { file ->
+                synchronized (loader) { loader.loadClass('hmgdm.' + file.name.replace('.groovy', '')) }
+            }
+        }
     }
 
     static void install(File home) {
