@@ -67,8 +67,13 @@ def project(tmp_path_factory, bounds_slide):
     """A project of that slide, with what a person drew."""
     folder = tmp_path_factory.mktemp("projects") / "a project ü"
     hmgdm("project", "create", folder, bounds_slide)
-    script(DRIVERS / "person.groovy", project=folder / "project.qpproj", image=bounds_slide.name, save=True)
+    script(DRIVERS / "person.groovy", project=folder / "project.qpproj", image=first_image(folder), save=True)
     return folder
+
+
+def first_image(project):
+    """Its name, which is not always that of the file."""
+    return json.loads((project / "project.qpproj").read_text("utf-8"))["images"][0]["imageName"]
 
 
 def drawn(project, out):
@@ -139,7 +144,7 @@ with Project(Path({str(project)!r}), writable=True) as opened:
 
 def test_by_script_the_same_and_results_of_another_slide_are_refused(project, results, tmp_path, pyramid_slide):
     out = tmp_path / "out.json"
-    name = json.loads((project / "project.qpproj").read_text("utf-8"))["images"][0]["imageName"]
+    name = first_image(project)
     action = SCRIPTS / "actions" / "import_results.groovy"
     script(action, results, out, project=project / "project.qpproj", image=name, save=True)
     said = json.loads(out.read_text("utf-8"))
@@ -160,7 +165,7 @@ def test_tiles_lie_on_their_tissue_in_a_slide_that_qupath_crops(project, results
     from hmgdm_plugin.slide.reader import open_slide
 
     hmgdm("project", "import", project, "--image", "1", "--results", results)
-    name = json.loads((project / "project.qpproj").read_text("utf-8"))["images"][0]["imageName"]
+    name = first_image(project)
     script(DRIVERS / "places.groovy", tmp_path / "p.json", project=project / "project.qpproj", image=name)
     seen = json.loads((tmp_path / "p.json").read_text("utf-8"))
     with open_slide(bounds_slide) as slide:
