@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import shapely
 
-from ..report import page, pictures
+from ..report import page
+from ..report.crop import crop_png
 
 if TYPE_CHECKING:
     from ..slide.reader import Slide
@@ -22,7 +23,7 @@ def crop_of(slide: Slide, top: TopEntity) -> page.Entity:
     x, y = centre.x - CROP_PX / 2 * scale, centre.y - CROP_PX / 2 * scale
     image = slide.read(x, y, CROP_PX * scale, CROP_PX)
     outline = shapely.transform(top.outline, lambda points: (points - (x, y)) / scale)
-    png = pictures.crop_png(image, outline, top.tile.mpp)
+    png = crop_png(image, outline, top.tile.mpp)
     at = slide.frame.to_qupath(np.array([centre.x, centre.y]))
     remark = "raised the answer" if top.contribution > 0 else "lowered the answer"
     return page.Entity(png, top.contribution, f"x {at[0]:.0f}, y {at[1]:.0f} px", remark)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..report import page, pictures
+from ..report.crop import crop_png
 from ..schema import run
 from .crops import crop_of
 from .encode import encode_tiles
@@ -146,7 +147,7 @@ class Presentation:
         return path
 
     def _thumbnail(self) -> bytes:
-        return pictures.crop_png(self.plan.thumbnail, None, self.mpp * self.plan.downsample, side_in=4.0)
+        return crop_png(self.plan.thumbnail, None, self.mpp * self.plan.downsample, side_in=4.0)
 
     def _results(self) -> list[page.Result]:
         """Median and quartiles over the tiles of every number."""

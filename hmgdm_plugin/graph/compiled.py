@@ -15,6 +15,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 HALVES = {"pixels": "texture", "entities": "outlines"}  # and the module whose kernels each half compiles last
 _running: list[subprocess.Popen[bytes]] = []
@@ -59,15 +64,16 @@ def wait() -> None:
 
 
 def _pixels() -> None:
-    import numpy as np
-
+    from .adjacency import regions
     from .colour import blur, planes_of
     from .descriptors import planes_for
     from .superpixels import slic
+    from .windows import cut_windows
 
-    rgb = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    rgb, labels = _example()
     planes = planes_of(rgb)
     slic(blur(planes[:3], 1.0), 16, 20.0, 2)
+    cut_windows(rgb, regions(labels, 4), 48, 32, (0, 0, 0))
     planes_for(rgb, planes)
 
 
@@ -79,17 +85,22 @@ def _entities() -> None:
     from .descriptors import describe
     from .merging import merge
     from .outlines import outlines
-    from .windows import cut_windows
 
-    rgb = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    labels = np.arange(64 * 64, dtype=np.int32).reshape(64, 64) // 1024
+    rgb, labels = _example()
     merge(rgb, labels, 4, 0.04, 150)
     edges = edge_list(labels, 4)
     smooth, coded = np.zeros((10, 64, 64), np.float32), np.zeros((2, 64, 64), np.uint8)
     for members in (regions(labels, 4), bands(labels, edges, 4, 5)):
-        cut_windows(rgb, members, 48, 32, (0, 0, 0))
         describe(smooth, coded, members)
     outlines(labels, 4, Tile(0.0, 0.0, 64.0, 64, 0.5))
+
+
+def _example() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Noise, and four stripes as its entities."""
+    import numpy as np
+
+    rgb = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    return rgb, np.arange(64 * 64, dtype=np.int32).reshape(64, 64) // 1024
 
 
 if __name__ == "__main__":

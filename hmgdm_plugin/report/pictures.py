@@ -21,7 +21,6 @@ from .raster import blend, grid_step, paint, seen
 
 __all__ = [
     "class_overlay",
-    "crop_png",
     "curves",
     "entity_overlay",
     "heat_overlay",
@@ -238,35 +237,3 @@ def curves(path: Path, x: ArrayLike, series: Mapping[str, Curve], title: str, xl
     for text in shown.get_texts():
         text.set_parse_math(False)
     canvas.save(figure, path)
-
-
-def crop_png(
-    image: Image, outline: shapely.Geometry | None = None, mpp: float | None = None, side_in: float = 1.5
-) -> bytes:
-    """A small picture of one entity as PNG.
-
-    Parameters
-    ----------
-    image : array (h, w, 3) uint8
-        The entity with its surroundings.
-    outline : shapely geometry, optional
-        In pixels of `image`; drawn as a thin line.
-    mpp : float, optional
-        Microns per pixel of `image`; draws a scale bar.
-    side_in : float
-        Longer side of the picture in inches.
-    """
-    from matplotlib.figure import Figure
-
-    height, width = image.shape[:2]
-    inches = side_in / max(height, width)
-    figure = Figure(figsize=(width * inches, height * inches), dpi=canvas.DPI)
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.imshow(image, extent=(0, width, height, 0), interpolation="lanczos")
-    axes.set(autoscale_on=False)
-    axes.axis("off")
-    if outline is not None:
-        canvas.trace(axes, outline)
-    if mpp is not None:
-        canvas.scale_bar(axes, mpp, size=7)
-    return canvas.png(figure)

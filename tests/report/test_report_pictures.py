@@ -8,9 +8,9 @@ import shapely
 from PIL import Image
 
 from hmgdm_plugin.report import canvas
+from hmgdm_plugin.report.crop import crop_png
 from hmgdm_plugin.report.pictures import (
     class_overlay,
-    crop_png,
     curves,
     entity_overlay,
     heat_overlay,
