@@ -109,7 +109,8 @@ def cross_validated(study: Study, fitting: Fitting, events: Events) -> None:
         for method in fitting.settings.methods:
             guess = _fitted(method, study, fitting, split)
             held, tested = (_by_example(guess, fitting, rows) for rows in (split.validation, split.test))
-            degrees = temperature(study.target[split.validation], held)
+            whose = [study.patients[k] for k in split.validation]
+            degrees = temperature(study.target[split.validation], held, whose)
             study.temperatures.setdefault(method, []).append(degrees)
             empty = np.zeros((len(study.target), len(study.classes)))
             study.plain.setdefault(method, empty.copy())[split.test] = tested

@@ -2,15 +2,17 @@
 
 CSV columns: ``path, label, patient, mpp`` for images that are one class as a whole; ``path, annotations, patient, mpp``
 for slides whose classes are QuPath's annotations, exported as GeoJSON. ``slide`` is optional; an empty ``mpp`` is read
-from the image. Files count from the CSV.
+from the image. Files count from the CSV. A QuPath project stands for a CSV of its slides with their annotations.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,15 +63,27 @@ class Gathered:
 
 
 def gather(path: Path, model: LoadedModel, settings: ClassifySettings, events: Events) -> Gathered:
-    """Read the table at `path`, cut every example into tiles and run them through the encoder.
+    """Read the table or project at `path`, cut every example into tiles and run them through the encoder.
 
     Raises
     ------
     InputError
         A column, an image, its pixel size or an annotation is missing, or fewer than two classes are left.
     """
-    rows = rows_of(path)
-    _check(rows, path)
+    with TemporaryDirectory() as exported:
+        rows = _of_project(path, Path(exported), settings, events) if _is_project(path) else rows_of(path)
+        _check(rows, path)
+        gathered = _encoded(rows, path, model, settings, events)
+    classes = {example.label for example in gathered.examples}
+    if len(classes) < 2:
+        raise InputError(f"{path}: {len(classes)} class in it", "give examples of two classes or more")
+    return gathered
+
+
+def _encoded(
+    rows: Sequence[Row], path: Path, model: LoadedModel, settings: ClassifySettings, events: Events
+) -> Gathered:
+    """Every example of `rows` through the encoder, image by image."""
     examples: list[Example] = []
     owner, parts, pooled, pixels, latents = [], [], [], [], []
     keep = "finetune" in settings.methods
@@ -83,10 +97,34 @@ def gather(path: Path, model: LoadedModel, settings: ClassifySettings, events: E
                     pooled.append(tile.pooled.numpy())
                     pixels.append(hashlib.sha256(tile.rgb.tobytes()).hexdigest()[:16])
                     latents += [tile.latent] if keep else []
-    classes = {example.label for example in examples}
-    if len(classes) < 2:
-        raise InputError(f"{path}: {len(classes)} class in it", "give examples of two classes or more")
     return Gathered(examples, np.array(owner, np.int64), Tokens.of(parts), np.stack(pooled), pixels, latents)
+
+
+def _is_project(path: Path) -> bool:
+    return path.suffix == ".qpproj" or (path / "project.qpproj").is_file()
+
+
+def _of_project(path: Path, exported: Path, settings: ClassifySettings, events: Events) -> list[Row]:
+    """A row for each image of a QuPath project that has annotations; their GeoJSON is written into `exported`."""
+    from ..qupath.project import Project
+
+    rows = []
+    with Project(path) as project:
+        for entry in project.entries():
+            if not entry.annotations:
+                continue
+            if entry.path is None:
+                events.note(f"{entry.name}: is no file on a disk; left out")
+                continue
+            found = re.match(settings.patient_pattern, entry.name)
+            if found is None:
+                fix = "correct patient_pattern, whose first group is the patient in an image's name"
+                raise InputError(f"{path}: no patient in the name {entry.name!r}", fix)
+            annotations = exported / f"{entry.id}.geojson"
+            project.export(entry.id, annotations)
+            mpp = "" if entry.mpp is None else repr(entry.mpp)
+            rows.append({"path": str(entry.path), "annotations": str(annotations), "patient": found[1], "mpp": mpp})
+    return rows
 
 
 def _check(rows: Sequence[Row], path: Path) -> None:

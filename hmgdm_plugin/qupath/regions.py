@@ -13,6 +13,7 @@ from shapely.geometry.base import BaseGeometry
 
 from ..schema.errors import InputError
 from ..schema.space import Frame
+from .ids import is_ours
 from .reader import read_features
 
 Region: TypeAlias = shapely.Polygon | shapely.MultiPolygon
@@ -64,13 +65,14 @@ def read_regions(path: Path, frame: Frame) -> tuple[list[Region], list[str]]:
 def read_classified(path: Path, frame: Frame) -> list[tuple[Region, str]]:
     """Areas on the slide that have a class, with its name; others are passed over. Errors: as `read_regions`.
 
-    A derived class keeps its whole name, such as ``Tumor: Positive``.
+    A derived class keeps its whole name, such as ``Tumor: Positive``. What H-MGDM itself put on the slide is passed
+    over too: a model must not learn from its own answers.
     """
     shown = shapely.box(*frame.bounds[:2], frame.bounds[0] + frame.bounds[2], frame.bounds[1] + frame.bounds[3])
     found = []
     for number, feature in enumerate(read_features(path), 1):
         name = _class_name(feature)
-        if name:
+        if name and not is_ours(str(feature.get("id", ""))):
             kept, _ = _on_slide(_drawn(feature.get("geometry"), frame, f"{path}: feature {number}")[0], shown)
             found += [] if kept is None else [(kept, name)]
     if not found:

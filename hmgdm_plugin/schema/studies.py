@@ -71,7 +71,8 @@ class FinetuneSettings(Settings):
 class ClassifySettings(Settings):
     """All of `hmgdm train classify`: examples, model, methods, folds, and the words of the card."""
 
-    examples: Path  # CSV: path, label, patient, mpp; or path, annotations, patient, mpp
+    examples: Path  # CSV: path, label, patient, mpp; or path, annotations, patient, mpp; or a QuPath project
+    patient_pattern: str = TCGA  # its first group in an image's name is the patient; for a QuPath project
     model: Path = Path("hmgdm-small")
     classes: tuple[str, ...] = ()  # in this order, others are left out; empty: all that occur, sorted
     methods: tuple[Method, ...] = ("linear", "knn")
@@ -85,6 +86,11 @@ class ClassifySettings(Settings):
     title: str = "class"
     licence: str = ""  # empty: that of the model
     caution: str = "Not validated on another cohort."
+
+    @field_validator("patient_pattern")
+    @classmethod
+    def _compiles(cls, pattern: str) -> str:
+        return _with_group(pattern)
 
     @model_validator(mode="after")
     def _saved_is_judged(self) -> ClassifySettings:

@@ -6,6 +6,8 @@ import pytest
 import shapely
 
 from hmgdm_plugin.qupath.geojson import read_regions
+from hmgdm_plugin.qupath.ids import is_ours
+from hmgdm_plugin.qupath.regions import read_classified
 from hmgdm_plugin.schema.errors import InputError
 from hmgdm_plugin.schema.space import Frame
 
@@ -135,3 +137,24 @@ def test_broken_geometry_names_its_feature_and_fix(tmp_path, geometry, sentence)
 def test_no_region_at_all(tmp_path):
     with pytest.raises(InputError, match="no region in it; draw"):
         read(tmp_path)
+
+
+def test_classified_areas_keep_their_class_and_ours_are_passed_over(tmp_path):
+    ours = "484d4744-0000-8000-8000-000000000001"
+    assert is_ours(ours)
+    rows = [
+        ({"classification": {"name": "Tumor: Positive"}}, polygon(SQUARE), "a"),
+        ({"classification": {"names": ["Stroma", "Loose"]}}, polygon(SQUARE), "b"),
+        ({}, polygon(SQUARE), "c"),
+        ({"classification": {"name": "Tumor"}}, {"type": "Point", "coordinates": [1, 1]}, "d"),
+        ({"classification": {"name": "Tumor"}}, polygon(SQUARE), ours),
+    ]
+    features = [{"type": "Feature", "id": i, "geometry": g, "properties": p} for p, g, i in rows]
+    path = tmp_path / "case.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    found = read_classified(path, CROPPED)
+    assert [name for _, name in found] == ["Tumor: Positive", "Stroma: Loose"]
+    assert found[0][0].bounds == (310, 220, 360, 270)
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features[2:]}))
+    with pytest.raises(InputError, match="no area with a class"):
+        read_classified(path, WHOLE)

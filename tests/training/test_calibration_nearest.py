@@ -15,11 +15,21 @@ def test_temperature_undoes_overconfidence() -> None:
     honest = rng.dirichlet([1.0, 1.0, 1.0], 4000)
     truth = np.array([rng.choice(3, p=row) for row in honest])
     loud = tempered(honest, 0.4)
-    assert temperature(truth, loud) == pytest.approx(2.5, rel=0.1)
+    assert temperature(truth, loud, [str(k) for k in range(4000)]) == pytest.approx(2.5, rel=0.1)
     weights = np.ones((1, 4000))
     assert ece(truth, tempered(loud, 2.5), weights)[0] < 0.03 < ece(truth, loud, weights)[0]
     np.testing.assert_allclose(tempered(honest, 1.0), honest, atol=1e-9)
-    assert temperature(truth[:0], honest[:0]) == 1.0
+
+
+def test_temperature_believes_patients_not_rows() -> None:
+    sure_and_wrong = np.tile([0.9, 0.1], (50, 1))
+    truth = np.repeat([1, 0], [40, 10])
+    one, many = (
+        temperature(truth, sure_and_wrong, ["p"] * 50),
+        temperature(truth, sure_and_wrong, list(map(str, range(50)))),
+    )
+    assert 1.2 < one < 3 < many
+    assert temperature(truth[:0], sure_and_wrong[:0], []) == pytest.approx(1.0, abs=1e-3)
 
 
 def test_ece_and_reliability_by_hand() -> None:
