@@ -63,6 +63,8 @@ def train_nuclei(settings_path: Path, results_dir: Path, events: Events, only: s
     from .training.nuclei_table import read_images
 
     settings = read_toml(settings_path, NucleiTrainingSettings)
+    if settings.start is not None:
+        settings = settings.model_copy(update={"start": beside(settings_path, settings.start)})
     target = results_dir / settings.name
     if target.exists():
         raise InputError(f"{target}: exists already", "give another --results-dir")
@@ -148,6 +150,7 @@ def _trained(
         changed,
         lambda done: events.progress(name, done, settings.steps),
         choose=name != FINAL,
+        start=settings.start and settings.start / nuclei_training(name),
     )
     network = StarDistNetwork(settings.network)
     network.load_state_dict(read_weights(folder, settings.network, LAST))

@@ -56,6 +56,7 @@ def fit(
     change: Change,
     tick: Callable[[int], None],
     choose: bool,
+    start: Path | None = None,
 ) -> None:
     """Train one network into `folder`; goes on from its last checkpoint, or does nothing where it is done.
 
@@ -71,7 +72,16 @@ def fit(
         Told the number of finished steps after each epoch.
     choose : bool
         Choose the thresholds on the watched images.
+    start : Path, optional
+        Folder of a trained network of the same shape that this one goes on from.
+
+    Raises
+    ------
+    InputError
+        There are no weights in `start`.
     """
+    if start is not None and not (start / LAST).is_file():
+        raise InputError(f"{start}: no {LAST}", "give the results folder of a finished training as start")
     if (folder / LAST).exists() and (not choose or (folder / THRESHOLDS).exists()):
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -83,7 +93,7 @@ def fit(
             rng = np.random.default_rng(settings.seed)
             model.callbacks += _callbacks(folder, settings, tick)
             seen, truth = train()
-            _begin(model, truth)
+            _begin(model, truth, start)
             model.train(
                 [normalised(rgb) for rgb in seen],
                 truth,
@@ -134,8 +144,11 @@ def _model(folder: Path, settings: NucleiTrainingSettings) -> Any:
     return model
 
 
-def _begin(model: Any, labels: Labels) -> None:
-    """Let the distances begin at the median radius of the nuclei, which otherwise is what is learnt first."""
+def _begin(model: Any, labels: Labels, start: Path | None) -> None:
+    """Weights from `start`; else let the distances begin at the nuclei's median radius, or that is learnt first."""
+    if start is not None:
+        model.keras_model.load_weights(str(start / LAST))
+        return
     areas = np.concatenate([np.bincount(own.reshape(-1))[1:] for own in labels])
     layer = model.keras_model.get_layer("dist")
     kernel, bias = layer.get_weights()

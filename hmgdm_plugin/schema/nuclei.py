@@ -87,6 +87,7 @@ class NucleiSourceSettings(Settings):
     name: str
     licence: str
     use: str = "training and held-out evaluation"
+    views: Annotated[int, Field(ge=1, le=32)] | None = None  # of each of its images; as for all by default
 
 
 class NucleiTrainingSettings(Settings):
@@ -95,6 +96,7 @@ class NucleiTrainingSettings(Settings):
     name: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
     images: Path  # CSV: image, labels, mpp, source, patient, group, truth
     source: tuple[NucleiSourceSettings, ...] = ()
+    start: Path | None = None  # results folder of an earlier training; each network goes on from its namesake there
     mpp: Annotated[float, Field(gt=0.05, lt=20.0)] = 0.5
     nucleus_um: Annotated[float, Field(gt=0, le=100)] = 6.0  # median diameter given to images of unknown pixel size
     network: StarDistSettings = StarDistSettings(grid=(2, 2))

@@ -34,11 +34,15 @@ class Counts(Protocol):
 
 
 def groups_of(images: Sequence[LabelledImage]) -> dict[str, list[int]]:
-    """Numbers of all images, of those of each source, and of those of each group of a source."""
+    """Numbers of all images, of those of each source, and of those of each group of a source that has several."""
     groups: dict[str, list[int]] = {"all": list(range(len(images)))}
+    own: dict[str, set[str]] = {}
+    for image in images:
+        own.setdefault(image.source, set()).add(image.group)
     for number, image in enumerate(images):
-        for name in (image.source, f"{image.source}: {image.group}"):
-            groups.setdefault(name, []).append(number)
+        groups.setdefault(image.source, []).append(number)
+        if len(own[image.source]) > 1:
+            groups.setdefault(f"{image.source}: {image.group}", []).append(number)
     return dict(sorted(groups.items(), key=lambda item: (item[0] != "all", item[0])))
 
 
