@@ -108,6 +108,17 @@ def test_exact_outlines_tile_the_plane(mosaic, seed):
         assert np.array_equal(shapely.contains_xy(shapes[k], x, y), mosaic == k)
 
 
+def test_outlines_of_any_labels_are_valid_and_exact():
+    """Many small label maps full of corners in which regions meet themselves."""
+    rng = np.random.default_rng(7)
+    for _ in range(60):
+        size = rng.integers(1, 13, 2)
+        labels = np.unique(rng.integers(0, rng.integers(1, 5), size), return_inverse=True)[1].reshape(size)
+        shapes = outlines(labels.astype(np.int32), labels.max() + 1, Tile(0, 0, 12, 12, 0.5), tolerance_px=0)
+        assert shapely.is_valid(shapes).all()
+        assert np.array_equal(shapely.area(shapes), np.bincount(labels.ravel()))
+
+
 def test_simplified_outlines_still_share_their_borders(mosaic):
     shapes = outlines(mosaic, 4, Tile(100, 50, 28, 14, 0.5))
     assert shapely.is_valid(shapes).all()
