@@ -77,22 +77,30 @@ def _layers(fine, small, blobs, areas, labels, dark, seeds, pale, rings, cuts, s
     height, width = fine.shape
     for y in range(height):
         above, below = max(y - 1, 0), min(y + 1, height - 1)
-        for x in range(width):
+        light, up, down = smooth[0, y], smooth[0, above], smooth[0, below]
+        inside, inside_up, inside_down = dark[y], dark[above], dark[below]
+        edge, rim = smooth[5, y], coded[1, y]
+        for x in range(1, width - 1):
+            dx, dy = light[x + 1] - light[x - 1], down[x] - up[x]
+            edge[x] = np.sqrt(dx * dx + dy * dy)
+            rim[x] = inside[x] & ~(inside_up[x] & inside_down[x] & inside[x - 1] & inside[x + 1])
+        for x in (0, width - 1):
             left, right = max(x - 1, 0), min(x + 1, width - 1)
-            dx = smooth[0, y, right] - smooth[0, y, left]
-            dy = smooth[0, below, x] - smooth[0, above, x]
-            smooth[5, y, x] = np.sqrt(dx * dx + dy * dy)
-            smooth[6, y, x] = abs(smooth[3, y, x] - fine[y, x])
-            smooth[7, y, x] = abs(fine[y, x] - small[y, x])
-            smooth[8, y, x] = abs(blobs[y, x])
-            inside = dark[y, x]
-            smooth[9, y, x] = areas[labels[y, x]] if inside else np.float32(0.0)
-            rim = inside & (1 - (dark[above, x] & dark[below, x] & dark[y, left] & dark[y, right]))
-            level = 0
-            for cut in cuts:
-                level += (smooth[3, y, x] > cut) + 4 * (smooth[4, y, x] > cut)
+            dx, dy = light[right] - light[left], down[x] - up[x]
+            edge[x] = np.sqrt(dx * dx + dy * dy)
+            rim[x] = inside[x] & ~(inside_up[x] & inside_down[x] & inside[left] & inside[right])
+        blue, pink, one, two, three = smooth[3, y], smooth[4, y], fine[y], small[y], blobs[y]
+        for x in range(width):
+            smooth[6, y, x] = abs(blue[x] - one[x])
+            smooth[7, y, x] = abs(one[x] - two[x])
+            smooth[8, y, x] = abs(three[x])
+        for x in range(width):
+            smooth[9, y, x] = areas[labels[y, x]] if inside[x] else np.float32(0.0)
+        for x in range(width):
+            level = np.uint8(blue[x] > cuts[0]) + np.uint8(blue[x] > cuts[1]) + np.uint8(blue[x] > cuts[2])
+            other = np.uint8(pink[x] > cuts[0]) + np.uint8(pink[x] > cuts[1]) + np.uint8(pink[x] > cuts[2])
+            rim[x] = level | other << 2 | seeds[y, x] << 4 | pale[y, x] << 5 | inside[x] << 6 | rim[x] << 7
             coded[0, y, x] = rings[0, y, x] * _BINS_2 + rings[1, y, x]
-            coded[1, y, x] = level + 16 * seeds[y, x] + 32 * pale[y, x] + 64 * inside + 128 * rim
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
