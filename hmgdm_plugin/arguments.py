@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option
+from typer import Argument, BadParameter, Option
 
 Flag = bool | None
 Text = str | None
@@ -36,7 +36,15 @@ Source = Annotated[
 Run1 = Annotated[Path, Argument(metavar="RUN1", help="Results folder of a batch")]
 Run2 = Annotated[Path, Argument(metavar="RUN2", help="Results folder of another batch over the same slides")]
 
-Results = Annotated[File, Option(metavar="DIR", help="Folder for the results; made if missing")]
+
+def _folder(text: str) -> Path:
+    """A folder's path; an empty one would be taken for the folder we are in."""
+    if not text:
+        raise BadParameter("is empty; give a folder, or . for this one")
+    return Path(text)
+
+
+Results = Annotated[File, Option(metavar="DIR", parser=_folder, help="Folder for the results; made if missing")]
 TrainResults = Annotated[Path, Option(metavar="DIR", help="Folder for the results; made if missing")]
 Only = Annotated[str, Option(metavar="NAME", help="Train fold-0, fold-1, ... or final alone, to train them at once")]
 Model = Annotated[Text, Option(metavar="NAME|FOLDER", help="Model of the zoo (hmgdm-small), or a model folder")]
@@ -76,8 +84,10 @@ Processes = Annotated[Count, Option(metavar="N", help="Processes that train toge
 Slots = Annotated[Count, Option("--workers", metavar="N", help="Slides at a time, a core each; 0: one per core")]
 Shard = Annotated[Text, Option(metavar="i/n", help="Only the i-th of n parts of the slides, for job arrays")]
 Engine = Annotated[Text, Option(metavar="local|ray", help="Processes here (the default), or tasks of a Ray cluster")]
-Gpus = Annotated[Number, Option(metavar="X", help="Share of a GPU that Ray keeps for each slide; 0 by default")]
+Cpus = Annotated[Number, Option(metavar="X", help="Cores that Ray keeps for each slide, 1 by default; 0.5 is fine")]
+Gpus = Annotated[Number, Option(metavar="X", help="GPUs that Ray keeps for each slide, 0 by default; 0.25 is fine")]
 GoOn = Annotated[Flag, Option("--resume/--no-resume", help="Go on with the batch in the folder (default), or refuse")]
+WouldDo = Annotated[Flag, Option("--dry-run", help="Say what would be added, replaced and left, then stop")]
 Retry = Annotated[Flag, Option("--retry", help="Try slides again that failed for good")]
 
 NewProject = Annotated[Path, Argument(metavar="FOLDER", help="New folder for the project")]

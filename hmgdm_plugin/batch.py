@@ -167,15 +167,15 @@ def _go(options: BatchOptions, store: Store, entries: list[SlideEntry], digest: 
     todo = [entry for entry in entries if not finished(entry, store)]
     if not todo:
         return
+    if options.engine == "ray":
+        from .cohort.rays import RayRun
+
+        job = partial(SlideJob, options, digest, max(1, int(options.cpus)))
+        RayRun(store, todo, job, heard).run(options.cpus, options.gpus)
+        return
     count = _workers(options, len(todo))
     threads = max(1, (options.workers or os.cpu_count() or 1) // count)
-    job = partial(SlideJob, options, digest, threads)
-    if options.engine == "local":
-        LocalRun(store, todo, job, heard).run(count)
-        return
-    from .cohort.rays import RayRun
-
-    RayRun(store, todo, job, heard).run(threads, options.gpus)
+    LocalRun(store, todo, partial(SlideJob, options, digest, threads), heard).run(count)
 
 
 def _workers(options: BatchOptions, slides: int) -> int:

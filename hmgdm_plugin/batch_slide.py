@@ -47,7 +47,6 @@ class SlideJob:
         from .analysis.plan import opened, planned
         from .analysis.quality import quality_of
         from .analysis.survey import mpp_for
-        from .zoo.digest import verify
 
         before = _stamp(entry.path)
         mpp = mpp_for(entry, self._options.mpp)
@@ -61,8 +60,16 @@ class SlideJob:
             run.write_whole(made / run.SLIDE, json.dumps(facts, indent=2) + "\n")
         if _stamp(entry.path) != before:
             raise InputError(f"{entry.path.name}: was changed while it was read", "run again when it stays as it is")
-        self._check(verify(self._model.folder))
+        self._check_files()
         return fingerprint
+
+    def _check_files(self) -> None:
+        from .zoo.digest import verify
+
+        try:
+            self._check(verify(self._model.folder))
+        except InputError as error:
+            raise RunError(error.problem, error.fix) from error
 
     def _check(self, digest: str) -> None:
         if digest != self._digest:

@@ -35,8 +35,8 @@ def run_batch(
     context: Context, source: ask.Source = None, results_dir: ask.Results = None, model: ask.Model = None,
     mpp: ask.Mpp = None, heads: ask.Heads = None, show: ask.Show = None, overlap: ask.Overlap = None,
     min_tissue: ask.Tissue = None, device: ask.Device = None, workers: ask.Slots = None, seed: ask.Seed = None,
-    shard: ask.Shard = None, engine: ask.Engine = None, gpus: ask.Gpus = None, resume: ask.GoOn = None,
-    retry: ask.Retry = None, events: ask.JsonLines = None, request: ask.Request = None,
+    shard: ask.Shard = None, engine: ask.Engine = None, cpus: ask.Cpus = None, gpus: ask.Gpus = None,
+    resume: ask.GoOn = None, retry: ask.Retry = None, events: ask.JsonLines = None, request: ask.Request = None,
 ) -> None:  # fmt: skip
     """Analyse every slide that is not done.
 
@@ -52,6 +52,18 @@ def report_batch(
 ) -> None:  # fmt: skip
     """Write summary, failures and contact sheets."""
     _verb(context, "report", "BatchReportOptions", needs="source", module="batch")
+
+
+@batch.command("import")
+def import_batch(
+    context: Context, source: ask.Source = None, results_dir: ask.Results = None, dry_run: ask.WouldDo = None,
+    events: ask.JsonLines = None, request: ask.Request = None,
+) -> None:  # fmt: skip
+    """Put the results onto the images of a project.
+
+    Matched by image and by slide; the same results twice are there once. Needs QuPath.
+    """
+    _verb(context, "import_batch", "BatchImportOptions", needs="source", module="batch_import")
 
 
 @batch.command("diff")

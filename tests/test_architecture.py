@@ -14,7 +14,7 @@ REPO = Path(__file__).resolve().parents[1]
 PACKAGE = REPO / "hmgdm_plugin"
 NOUNS = {"slide", "graph", "model", "nuclei", "training", "qupath", "report", "survival", "cohort"}
 GROUPS = {"cli_batch", "cli_models", "cli_project", "cli_train"}
-FACES = {"cli", "calls", "arguments", "gui"} | GROUPS
+FACES = {"start", "cli", "calls", "arguments", "gui"} | GROUPS
 MAY_IMPORT = {
     **{noun: {"schema"} for noun in NOUNS},
     "schema": set(),
@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "zoo": {"schema", "graph", "model", "nuclei"},
     "analysis": {"schema", "zoo"} | NOUNS,
     "arguments": set(),
+    "start": {"cli"},
     "calls": {"schema"},
     "cli": {"schema", "arguments", "calls"} | GROUPS,
     **{group: {"schema", "arguments", "calls"} for group in GROUPS},

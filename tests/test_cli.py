@@ -162,6 +162,44 @@ def test_a_wrong_call_ends_with_two_and_an_error_line(
     assert sorted(json.loads(said.out)) == ["error", "fix"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--mpp", "nan"), "mpp: input should be a finite number"),
+        (("--results-dir", ""), "is empty; give a folder"),
+        (("--heads", "a", "--heads", "b", "--heads", "a"), "heads: names 'a' twice"),
+        (("--request", "switch.json"), "mpp: should be a number, not true or false"),
+    ],
+)
+def test_what_would_be_taken_for_something_else_is_refused(
+    arguments: tuple[str, ...], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "switch.json").write_text('{"mpp": true}', "utf-8")
+    assert _called("predict", "a.svs", *arguments) == 2
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without asking it")
+@pytest.mark.parametrize("events", [True, False])
+def test_a_signal_while_all_is_still_being_imported_is_answered(events: bool) -> None:
+    code = """if True:
+        import os, signal, sys
+        class Signals:
+            def find_spec(self, name, *others):
+                if name == "typer":
+                    os.kill(os.getpid(), signal.SIGINT)
+        sys.meta_path.insert(0, Signals())
+        from hmgdm_plugin.start import run
+        run()
+    """
+    words = ["predict", "a.svs", *(["--events"] if events else [])]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 130
+    last = '{"error": "cancelled", "fix": "run the same command to start again"}\n'
+    assert (done.stdout, done.stderr) == ((last, "") if events else ("", f"hmgdm: cancelled; {last[31:-3]}\n"))
+
+
 @pytest.mark.parametrize("verb", ["show", "verify"])
 def test_a_model_that_is_not_there_is_a_wrong_call(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert _called("models", verb, "no-such-model") == 2

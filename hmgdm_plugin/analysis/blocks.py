@@ -48,12 +48,13 @@ def encoded_tiles(
         yield from encode_tiles(plan.slide, plan.tiles, model, events, workers, True, plan.nuclei)
         return
     blocks = _Blocks(folder, plan.tiles, _recipe(plan, model))
-    done = 0
-    while (tiles := blocks.read(done // TILES_PER_BLOCK)) is not None:
-        done += len(tiles)
+    kept = 0
+    while (tiles := blocks.read(kept)) is not None:
+        kept += 1
         yield from tiles
-    rest = encode_tiles(plan.slide, plan.tiles[done:], model, events, workers, with_outlines=True)
-    for number in count(done // TILES_PER_BLOCK):
+    todo = plan.tiles[kept * TILES_PER_BLOCK :]
+    rest = encode_tiles(plan.slide, todo, model, events, workers, with_outlines=True)
+    for number in count(kept):
         tiles = list(islice(rest, TILES_PER_BLOCK))
         if not tiles:
             return
@@ -148,7 +149,7 @@ def _bare(
     of_one = torch.zeros(len(tokens), dtype=torch.int64)
     latent = LatentBatch(tokens[:, :0], none, pairs, pos, none, of_one, of_one[:0], 1, kind.long(), area)
     graph = EntityGraph(
-        x=none, desc=none, edge_index=pairs, edge_attr=none, edge_desc=none, pos=pos, edge_pos=none, area=area,
-        edge_area=none, kind=kind, tile=none,
+        x=none, desc=none, edge_index=pairs, edge_attr=none, edge_desc=none, pos=pos, edge_pos=none,
+        area=area, edge_area=none, kind=kind, tile=none,
     )  # fmt: skip
     return EncodedTile(tile, np.zeros((0, 0, 3), np.uint8), graph, outlines, latent, tokens, pooled)

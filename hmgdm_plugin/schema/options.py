@@ -5,11 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from .settings import Seed, Settings
 
-Mpp = Annotated[float, Field(ge=0.05, le=20.0)]
+Mpp = Annotated[float, Field(ge=0.05, le=20.0, allow_inf_nan=False)]
+
+
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"names {name!r} twice")
+    return names
+
+
+Heads = Annotated[tuple[str, ...], AfterValidator(_each_once)]
 
 
 class CommonOptions(Settings):
@@ -51,7 +61,7 @@ class EmbedOptions(SlideOptions):
 class PredictOptions(EmbedOptions):
     """`hmgdm predict`: embeddings, predictions per tile and importance per entity."""
 
-    heads: tuple[str, ...] = ()  # empty: the heads that the model's card marks as default
+    heads: Heads = ()  # empty: the heads that the model's card marks as default
     show: str = ""  # head drawn on the overlay; empty: the first
     columns: bool = False  # also write objects as columns, which QuPath's scripts read fastest
     explain: bool = False  # also what `hmgdm explain` does, for the head shown, in the same pass
@@ -93,7 +103,7 @@ class BatchOptions(Settings):
     results_dir: Path = Path("hmgdm-batch")
     model: str = "hmgdm-small"
     mpp: Mpp | None = None  # for slides for which neither the source nor the file says it
-    heads: tuple[str, ...] = ()
+    heads: Heads = ()
     show: str = ""
     overlap: Annotated[float, Field(ge=0.0, le=0.9)] = 0.0
     min_tissue: Annotated[float, Field(ge=0.0, le=1.0)] = 0.25
@@ -102,7 +112,8 @@ class BatchOptions(Settings):
     seed: Seed = 0
     shard: Annotated[str, Field(pattern=r"^([1-9]\d{0,5}/[1-9]\d{0,5})?$")] = ""  # "2/8": the second of eight parts
     engine: Literal["local", "ray"] = "local"
-    gpus: Annotated[float, Field(ge=0.0, le=8.0)] = 0.0  # share of a GPU that Ray keeps for a slide
+    cpus: Annotated[float, Field(gt=0.0, le=256.0)] = 1.0  # cores, or a share of one, that Ray keeps for a slide
+    gpus: Annotated[float, Field(ge=0.0, le=8.0)] = 0.0  # the same of GPUs
     resume: bool = True  # go on where an earlier run in the folder stopped
     retry: bool = False  # try quarantined slides again
 
@@ -112,3 +123,9 @@ class BatchReportOptions(Settings):
 
     source: Path
     results_dir: Path = Path("hmgdm-batch")
+
+
+class BatchImportOptions(BatchReportOptions):
+    """`hmgdm batch import`: results of a batch into its QuPath project."""
+
+    dry_run: bool = False

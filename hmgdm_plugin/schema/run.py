@@ -27,6 +27,7 @@ METRICS_JSON, METRICS_CSV, PREDICTIONS, RESOLVED = "metrics.json", "metrics.csv"
 RISK_WEIGHTS, RISK_FACTS = "model/weights.safetensors", "model/risk.json"
 HELD_OUT = "held-out.csv"
 EXPLAIN_RECORD, EXPLAIN_REPORT = "run-explain.json", "explain.html"
+GEOJSON = "geojson"
 BATCH, FAILURES, SLIDE, DIFFERENCES = "batch.json", "failures.csv", "slide.json", "differences.csv"
 _DISK = {errno.ENOSPC: "the disk is full", errno.EROFS: "the disk is read-only", errno.EDQUOT: "the quota is used up"}
 PACKAGES = ("hmgdm-plugin", "torch", "torch-geometric", "numpy", "numba", "tiffslide", "openslide-python", "shapely")

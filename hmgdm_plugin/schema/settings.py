@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from .errors import InputError
 
@@ -18,9 +18,17 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class Settings(BaseModel):
-    """Base of all settings: immutable, no unknown keys."""
+    """Base of all settings: immutable, no unknown keys, true and false are no numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_meant(cls, value: Any, field: ValidationInfo) -> Any:
+        kinds = str(cls.model_fields[str(field.field_name)].annotation)
+        if isinstance(value, bool) and "bool" not in kinds and ("int" in kinds or "float" in kinds):
+            raise ValueError("should be a number, not true or false")
+        return value
 
 
 class GraphSettings(Settings):
@@ -222,7 +230,9 @@ def parse(raw: dict[str, Any], kind: type[S], where: str) -> S:
             raise InputError(f"{where}: unknown key {place!r}", _nearest(kind, first["loc"])) from error
         if first["type"] == "missing":
             raise InputError(f"{where}: {place!r} is missing", f"give {place}") from error
-        raise InputError(f"{where}: {place}: {first['msg'].lower()}", f"correct {place}") from error
+        raise InputError(
+            f"{where}: {place}: {first['msg'].lower().removeprefix('value error, ')}", f"correct {place}"
+        ) from error
 
 
 def _nearest(kind: type[Settings], loc: tuple[int | str, ...]) -> str:

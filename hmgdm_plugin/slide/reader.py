@@ -69,6 +69,17 @@ def declares_mpp(path: Path) -> bool:
     return source.mpp is not None
 
 
+def fingerprint_of(path: Path) -> str:
+    """SHA-256 of the size, the first and the last 64 KiB: cheap, and enough to notice another file."""
+    with _reading(path), path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        digest = hashlib.sha256(str(size).encode())
+        for start in (0, max(0, size - EDGE_BYTES)):
+            file.seek(start)
+            digest.update(file.read(EDGE_BYTES))
+    return digest.hexdigest()
+
+
 class Slide:
     """An open slide; a context manager, safe to read from several threads and after a fork.
 
@@ -168,14 +179,8 @@ class Slide:
         return self.read_box(0.0, 0.0, width * scale, height * scale, width, height), scale
 
     def fingerprint(self) -> str:
-        """SHA-256 of the size, the first and the last 64 KiB: cheap, and enough to notice another file."""
-        with _reading(self.path), self.path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            digest = hashlib.sha256(str(size).encode())
-            for start in (0, max(0, size - EDGE_BYTES)):
-                file.seek(start)
-                digest.update(file.read(EDGE_BYTES))
-        return digest.hexdigest()
+        """See `fingerprint_of`."""
+        return fingerprint_of(self.path)
 
     def _level_for(self, scale: float) -> tuple[int, float]:
         """The coarsest level that still has the detail; its downsample."""

@@ -6,6 +6,7 @@ to zarr's thread that costs most when every core is busy, and the last tiles are
 
 from __future__ import annotations
 
+import struct
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from . import pixelsize
 TILE_LIMIT_PX = 4096 * 4096
 KEPT_BYTES = 1 << 24
 CONVERT = "save it as an 8-bit RGB TIFF, OME-TIFF, PNG or JPEG"
+CUT = "the end of the file is missing; the slide itself is whole, its label or overview is not: copy it again"
 GREY = "grey image, the colours of the stain are missing"
 
 RGB = NDArray[np.uint8]
@@ -45,6 +47,8 @@ class TiffSource:
         self.sizes = [level.size for level in self._levels]
         self.mpp: tuple[float, float] | None = pixelsize.of_tiff(tif, self._slide.properties if tif.is_svs else {})
         self.notes = [f"{path.name}: {GREY}"] if grey else []
+        if _cut_short(tif):
+            self.notes.append(f"{path.name}: {CUT}")
 
     def read(self, level: int, x: int, y: int, width: int, height: int) -> RGB:
         """See `sources.Source`."""
@@ -128,3 +132,22 @@ def _check_layout(path: Path, series: Any) -> bool:
     if page.tilewidth * page.tilelength > TILE_LIMIT_PX:
         raise InputError(f"{path.name}: tiles of {page.tilewidth} x {page.tilelength} pixels are too large", CONVERT)
     return grey
+
+
+def _cut_short(tif: Any) -> bool:
+    """Whether a directory, a value of one, or pixels beside the slide's lie beyond the end of the file."""
+    form, file, size, following = tif.tiff, tif.filehandle, tif.filehandle.size, 0
+    for page in tif.pages:
+        file.seek(page.offset)
+        (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+        file.seek(page.offset + form.tagnosize + count * form.tagsize)
+        rest = file.read(form.offsetsize)
+        tags = getattr(page, "tags", None)  # pages like the first are read without
+        if len(rest) < form.offsetsize or (tags is not None and len(tags) < count):
+            return True
+        (following,) = struct.unpack(form.offsetformat, rest)
+        ends = [tag.valueoffset + tag.valuebytecount for tag in tags or ()]
+        ends += [offset + size for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False)]
+        if max(ends, default=0) > size:
+            return True
+    return bool(following)

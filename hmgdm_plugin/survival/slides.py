@@ -18,6 +18,15 @@ from scipy.spatial import cKDTree
 from ..schema.errors import InputError
 
 Floats = NDArray[np.float64]
+DAMAGE = (
+    OSError,
+    RuntimeError,
+    LookupError,
+    ValueError,
+    TypeError,
+    MemoryError,
+    ArithmeticError,
+)  # h5py lets all through
 
 
 @dataclass(frozen=True)
@@ -75,12 +84,16 @@ def read_slide(path: Path) -> SlideFeatures:
                 raise InputError(f"{path}: holds no features and coords", "give files of CLAM, TRIDENT or hmgdm embed")
             features = np.asarray(file["features"], np.float32)
             coords = np.asarray(file["coords"], np.float64)
-            attributes = dict(file["coords"].attrs)
-    except OSError as error:
+            return _checked(path, features, coords, dict(file["coords"].attrs))
+    except DAMAGE as error:
         raise InputError(f"{path}: cannot be read as HDF5 ({error})", "make the file again") from error
-    features = features.reshape(-1, features.shape[-1])  # some encoders write (1, T, D)
-    if len(features) == 0 or coords.shape != (len(features), 2):
+
+
+def _checked(path: Path, features: NDArray[np.float32], coords: Floats, attributes: dict[str, Any]) -> SlideFeatures:
+    """What was read, if it fits together."""
+    if features.size == 0 or coords.shape != (features.size // features.shape[-1], 2):
         raise InputError(f"{path}: features {features.shape}, coords {coords.shape}", "make the file again")
+    features = features.reshape(-1, features.shape[-1])  # some encoders write (1, T, D)
     if not np.isfinite(features).all():
         raise InputError(f"{path}: features that are not finite", "make the file again")
     side_px = _side_px(attributes, coords)

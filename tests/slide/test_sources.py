@@ -64,6 +64,21 @@ def test_bounds_are_kept_apart_from_the_pixels(bounds_slide: Path, stained: NDAr
         assert slide.frame.to_qupath(np.array([396.0, 360.0])).tolist() == [300.0, 200.0]
 
 
+@pytest.mark.parametrize("cut", [1, 40, 1000])
+def test_a_slide_whose_last_bytes_are_missing_says_so(tmp_path: Path, stained: NDArray[np.uint8], cut: int) -> None:
+    """The slide is whole; what is cut off lies behind it, as an overview does."""
+    whole = tmp_path / "whole.tif"
+    with tifffile.TiffWriter(whole) as tif:
+        tif.write(stained, tile=(128, 128), photometric="rgb", resolution=(20000, 20000), resolutionunit="CENTIMETER")
+        tif.write(stained[:64, :64], photometric="rgb", description="label " * 20)
+    with open_slide(whole) as slide:
+        assert slide.notes == []
+    (tmp_path / "cut.tif").write_bytes(whole.read_bytes()[:-cut])
+    with open_slide(tmp_path / "cut.tif") as slide:
+        assert "the end of the file is missing" in slide.notes[0]
+        assert (slide.read(300, 200, 100, 100) == stained[200:300, 300:400]).all()
+
+
 @pytest.mark.parametrize("name", ["openslide_boxes_0.dcm", "openslide_boxes_1.dcm"])
 def test_dicom(shared_data: Path, name: str) -> None:
     import openslide

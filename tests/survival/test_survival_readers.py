@@ -134,6 +134,16 @@ def test_our_own_files_are_read_as_they_are(tmp_path: Path) -> None:
     assert (found.name, found.side_px, found.mpp) == ("own", 512.0, 0.25)
 
 
+def test_features_that_are_no_table_are_said(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "group.h5", "w") as file:
+        file.create_group("features")
+        file["coords"] = np.zeros((2, 2))
+    with pytest.raises(InputError, match="make the file again"):
+        read_slide(tmp_path / "group.h5")
+    with pytest.raises(InputError, match="cannot be read as HDF5"):
+        read_slide(_file(tmp_path / "words.h5", {"patch_size_level0": "large"}))
+
+
 def test_a_pickle_is_not_opened(tmp_path: Path) -> None:
     (tmp_path / "slide.pt").write_bytes(b"cos\nsystem\n")
     for place in (tmp_path / "slide.pt", tmp_path):

@@ -1,0 +1,140 @@
+"""kill -9 at any moment, two runs on one folder, workers that die: nothing lost, nothing done twice, the same bytes."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+LIGHT = Path(__file__).with_name("light.py")
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+Run = Callable[[Path], list[str]]
+Moments = tuple[int, random.Random, float]
+
+
+def _killed(words: list[str], environment: dict[str, str], after_s: float, group: bool) -> bool:
+    """Start a run and kill it after a while, with its workers or without; False where it was faster."""
+    process = subprocess.Popen(
+        words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        process.wait(after_s)
+        return False
+    except subprocess.TimeoutExpired:
+        (os.killpg if group else os.kill)(process.pid, signal.SIGKILL)
+        process.wait()
+        return True
+
+
+def _folders(results: Path) -> dict[str, int]:
+    """Finished slides, and what tells a folder from one that replaced it."""
+    return {path.name: path.stat().st_ino for path in results.glob("slides/*")}
+
+
+def _worn_down(run: Run, results: Path, environments: Sequence[dict[str, str]], times: Moments) -> int:
+    """Kill runs on one folder at random moments, then let one finish elsewhere; how often it was killed."""
+    kills, chance, longest_s = times
+    done, hit = {}, 0
+    for _ in range(kills):
+        hit += _killed(run(results), environments[0], chance.uniform(0.05, longest_s), chance.random() < 0.5)
+        now = _folders(results)
+        assert done.items() <= now.items(), "a slide that was done is gone or was done again"
+        done = now
+    last = subprocess.run(run(results), env=environments[1], capture_output=True, text=True, check=False, timeout=600)
+    assert last.returncode == 0, last.stderr
+    assert done.items() <= _folders(results).items()
+    assert not list(results.glob("work/*/*"))
+    return hit
+
+
+def _light(slides: int, *more: str) -> Run:
+    return lambda results: [sys.executable, str(LIGHT), str(results), str(slides), "2", *more]
+
+
+def _result(root: Path) -> dict[str, bytes]:
+    return {path.parent.name: path.read_bytes() for path in root.glob("slides/*/result")}
+
+
+def test_killed_while_handing_out_slides(
+    tmp_path: Path, environment: dict[str, str], chance: random.Random, size: Callable[[int, int], int], count: Callable
+) -> None:
+    slides = size(60, 400)
+    subprocess.run(_light(slides)(tmp_path / "a" / "r"), env=environment, check=True, capture_output=True)
+    times = (size(4, 50), chance, size(10, 20) / 10)
+    kills = _worn_down(_light(slides), tmp_path / "b" / "r", (environment, environment), times)
+    assert _result(tmp_path / "b" / "r") == _result(tmp_path / "a" / "r")
+    count(slides=slides, kills=kills)
+
+
+def test_killed_while_analysing_and_finished_with_odd_clocks_and_no_network(
+    slides: Path,
+    unbroken: dict[str, bytes],
+    command: Callable[..., list[str]],
+    environment: dict[str, str],
+    odd: dict[str, str],
+    tmp_path: Path,
+    chance: random.Random,
+    read_results: Callable[[Path], dict[str, bytes]],
+    size: Callable[[int, int], int],
+    count: Callable,
+) -> None:
+    proof = [sys.executable, "-c", "import socket; socket.socket().listen()"]
+    assert subprocess.run(proof, env=odd, check=False, capture_output=True).returncode == 99
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in slides.iterdir()}
+    hits, rounds = 0, size(1, 10)
+
+    def run(place: Path) -> list[str]:
+        return command(slides, place, "--workers", str(size(1, 2)))
+
+    start_s = time.monotonic()
+    for number in range(rounds):
+        results = tmp_path / str(number)
+        hits += _worn_down(run, results, (environment, odd), (size(2, 5), chance, size(6, 12)))
+        assert read_results(results) == unbroken
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in slides.iterdir()} == before
+    count(kills=hits, runs_finished_with_the_same_bytes=rounds, seconds=round(time.monotonic() - start_s))
+
+
+def test_two_runs_on_one_folder_share_the_work(
+    tmp_path: Path, environment: dict[str, str], size: Callable[[int, int], int], count: Callable
+) -> None:
+    slides = size(60, 600)
+    words = _light(slides)(tmp_path / "r")
+    runs = [subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [run.communicate(timeout=300)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0]
+    assert f'{{"done": {slides}}}' in "".join(said)
+    begun = Counter((tmp_path / "begun").read_text().split("\n")[:-1])
+    assert len(begun) == slides
+    assert max(begun.values()) == 1, "no slide is begun by both"
+    count(slides=slides, begun_twice=0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"), [("bad", "cannot be read"), ("memory", "out of memory"), ("killed", "ended by signal 9")]
+)
+def test_some_slides_are_bad_or_too_much_for_a_worker(
+    fault: str,
+    reason: str,
+    tmp_path: Path,
+    environment: dict[str, str],
+    size: Callable[[int, int], int],
+    count: Callable,
+) -> None:
+    slides = size(40, 1000 if fault == "bad" else 200)
+    done = subprocess.run(
+        _light(slides, fault)(tmp_path / "r"), env=environment, capture_output=True, text=True, check=False, timeout=600
+    )
+    bad = slides // 20
+    assert done.stdout == f'{{"done": {slides - bad}, "quarantined": {bad}}}\n', done.stderr
+    states = [path.read_text() for path in (tmp_path / "r" / "states").glob("*.json")]
+    assert sum(state.count(reason) for state in states) == 2 * bad, "two attempts each, with the reason"
+    count(slides=slides, quarantined=bad)
