@@ -17,7 +17,7 @@ from ..schema.run import RunFolder
 from ..schema.studies import SurvivalSettings
 from ..survival.cox import baseline_hazard
 from ..survival.curves import kaplan_meier, logrank_p, numbers_at_risk
-from ..survival.fit import fit, outcomes_of, risks_of
+from ..survival.fit import fit, outcomes_of, risks_of, shrunk
 from ..survival.saved import SavedRisk, save_risk
 from ..training.intervals import resamples
 from . import maps
@@ -137,9 +137,10 @@ def _map_png(slide: str) -> str:
 
 
 def _write_model(folder: RunFolder, study: Study, settings: SurvivalSettings) -> None:
-    """The network on all patients, for the median of the folds' epochs."""
+    """The network on all patients, for the median of the folds' epochs, shrunk by the median of their slopes."""
     epochs = max(int(np.median([fitted.epoch for fitted in study.fitted])), 1)
     network = fit(study.patients, [], settings.risk.model_copy(update={"epochs": epochs}), settings.seed).network
+    network = shrunk(network, float(np.median([fitted.slope for fitted in study.fitted])))
     risk = risks_of(network, study.patients)
     hazard = baseline_hazard(risk, *outcomes_of(study.patients), study.times)
     saved = SavedRisk(network, settings.risk, float(np.median(risk)), study.times, hazard)
