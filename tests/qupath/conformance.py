@@ -112,7 +112,8 @@ def _colour(rgb: Any) -> Iterator[str]:
 def _classification(given: Any) -> Iterator[str]:
     if given is None or isinstance(given, str):
         return
-    if not isinstance(given, dict) or not isinstance(given.get("name"), str) or not given["name"]:
+    names = given.get("names", [given.get("name")]) if isinstance(given, dict) else []
+    if not names or not all(isinstance(name, str) and name for name in names):  # "names": a class below another
         yield "throws: a class without a name"
     elif "color" not in given:
         yield "throws: a class with a name needs a colour"
