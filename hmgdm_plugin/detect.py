@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .analysis.detector import Search
     from .qupath.geojson import Feature
 
-SECONDS_TO_START, PIXELS_PER_SECOND, NUCLEI_PER_MM2 = 6.0, 2e6, 2_000
+SECONDS_TO_START, PIXELS_PER_SECOND, NUCLEI_PER_MM2 = 6.0, 4e6, 3_500
 
 
 def nuclei(options: NucleiOptions, events: Events) -> Mapping[str, Any]:
