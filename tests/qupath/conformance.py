@@ -18,7 +18,7 @@ from typing import Any
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 KINDS = {"annotation", "detection", "cell", "tile", "tmaCore", "root"}
 WORDS = {"NaN", "Infinity", "-Infinity"}
-FLOAT32 = 3.4028234663852886e38
+FLOAT32 = 3.4028235677973366e38  # from here on it rounds to infinity
 DEPTH = {"Point": 0, "MultiPoint": 1, "LineString": 1, "MultiLineString": 2, "Polygon": 2, "MultiPolygon": 3}
 
 
@@ -134,5 +134,5 @@ def _measurements(given: Any) -> Iterator[str]:
             yield f"throws: {name} is text"
         elif not isinstance(value, str) and not _number(value):
             yield f"throws: {name} is no number"
-        elif not isinstance(value, str) and abs(value) > FLOAT32:
+        elif not isinstance(value, str) and abs(value) >= FLOAT32:
             yield f"changes: {name} does not fit into float32"
