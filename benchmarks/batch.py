@@ -3,6 +3,7 @@
     python -m benchmarks.batch [SLIDE] [--copies N] [--model NAME|FOLDER]
 
 Copies of a slide are analysed by `hmgdm batch run` in new processes, start and imports included, with compiled kernels.
+Processor time does not depend on what else the machine does, and says whether a second worker costs more than it gives.
 The second part kills a run in the middle of one slide and takes the time until the same command has finished it.
 """
 
@@ -12,6 +13,7 @@ import argparse
 import csv
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -36,17 +38,24 @@ def command(source: Path, results: Path, model: str, workers: int) -> list[str]:
 
 def seconds_of(words: list[str]) -> float:
     """Seconds of one process, start to end."""
-    start_s = time.perf_counter()
+    return timed(words)[0]
+
+
+def timed(words: list[str]) -> tuple[float, float]:
+    """Seconds of one process, start to end, and of processors that it and its workers used."""
+    start_s, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)
-    return time.perf_counter() - start_s
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.perf_counter() - start_s, used
 
 
 def throughput(source: Path, place: Path, model: str, workers: int) -> tuple[str, float]:
     """A row of the table, and its seconds."""
     results = place / f"workers-{workers}"
-    seconds = seconds_of(command(source, results, model, workers))
+    seconds, used = timed(command(source, results, model, workers))
     with (results / run.SUMMARY).open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     area = sum(float(row["area_mm2"]) for row in rows)
@@ -56,7 +65,7 @@ def throughput(source: Path, place: Path, model: str, workers: int) -> tuple[str
     whole = sum(spent[stage] for stage in STAGES)
     shares = " | ".join(f"{100 * spent[stage] / whole:.0f} %" for stage in STAGES)
     rates = f"{len(rows) / seconds * 3600:.0f} | {area / seconds * 60:.1f}"
-    return f"| {workers} | {seconds:.1f} | {rates} | {shares} |", seconds
+    return f"| {workers} | {seconds:.1f} | {used:.1f} | {rates} | {shares} |", seconds
 
 
 def resumed(slide: Path, place: Path, model: str) -> str:
@@ -92,8 +101,8 @@ def main() -> None:
         one, one_s = throughput(source, place, asked.model, 1)
         two, two_s = throughput(source, place, asked.model, 2)
         after = resumed(asked.slide.resolve(), place, asked.model)
-    print(f"| workers | seconds | slides/hour | mm²/minute | {' | '.join(STAGES)} |")
-    print("|---|" + "---|" * (len(STAGES) + 3))
+    print(f"| workers | seconds | CPU seconds | slides/hour | mm²/minute | {' | '.join(STAGES)} |")
+    print("|---|" + "---|" * (len(STAGES) + 4))
     print(f"{one}\n{two}\n")
     print(f"Two workers are {one_s / two_s:.2f} times as fast as one. {after} Cores: {os.cpu_count()}.")
 

@@ -162,9 +162,9 @@ def _forgotten(entries: Sequence[SlideEntry], store: Store, quarantined: bool) -
 def _go(options: BatchOptions, store: Store, entries: list[SlideEntry], digest: str, heard: Tell) -> None:
     """Work on what is left with the engine asked for."""
     from .cohort.local import LocalRun
-    from .cohort.worker import finished
+    from .cohort.worker import remaining
 
-    todo = [entry for entry in entries if not finished(entry, store)]
+    todo = remaining(entries, store)
     if not todo:
         return
     if options.engine == "ray":

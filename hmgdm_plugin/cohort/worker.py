@@ -65,6 +65,17 @@ def finished(entry: SlideEntry, store: Store) -> bool:
     return state is not None and (state.word == "quarantined" or (state.done and store.committed(entry.key)))
 
 
+def remaining(entries: Sequence[SlideEntry], store: Store) -> list[SlideEntry]:
+    """Slides that are left to do; what a process that was killed had not yet cleaned up of others goes."""
+    left = []
+    for entry in entries:
+        if not finished(entry, store):
+            left.append(entry)
+        elif store.work(entry.key).exists():
+            store.sweep(entry.key)
+    return left
+
+
 def attempt(entry: SlideEntry, store: Store, job: Job, tell: Tell, claims: Claims) -> str:
     """Claim the slide and try it once; returns its new word, or an empty one where it is somebody else's."""
     claim = claims.take(entry.key)

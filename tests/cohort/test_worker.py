@@ -128,6 +128,15 @@ def test_results_that_were_in_place_before_the_state_are_taken(store: Store) -> 
     assert _words(store) == ["done"] * 3
 
 
+def test_what_a_killed_process_left_of_a_slide_that_is_done_goes(store: Store) -> None:
+    work(ENTRIES[:1], store, _job, _silent)
+    for key in "ab":
+        store.work(key).mkdir(parents=True)
+    assert worker.remaining(ENTRIES, store) == ENTRIES[1:]
+    assert not store.work("a").exists()
+    assert store.work("b").exists()
+
+
 def test_a_state_without_its_results_is_not_believed(store: Store) -> None:
     store.save("b", State("b", "b.svs", done=True))
     (store.root / "states" / "a.json").write_text("{half")

@@ -78,7 +78,7 @@ def main(results: str, slides: str, workers: str, fault: str = "") -> int:
     """Run the batch; prints how many slides have which word."""
     store, entries = Store(Path(results)), entries_of(int(slides))
     store.begin({"light": True})
-    todo = [entry for entry in entries if not worker.finished(entry, store)]
+    todo = worker.remaining(entries, store)
     try:
         with ended_by_signal():
             LocalRun(store, todo, partial(LightJob, store.root, fault), lambda *told: None).run(int(workers))

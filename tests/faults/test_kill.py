@@ -66,9 +66,9 @@ def _result(root: Path) -> dict[str, bytes]:
 def test_killed_while_handing_out_slides(
     tmp_path: Path, environment: dict[str, str], chance: random.Random, size: Callable[[int, int], int], count: Callable
 ) -> None:
-    slides = size(60, 400)
+    slides = size(60, 1500)
     subprocess.run(_light(slides)(tmp_path / "a" / "r"), env=environment, check=True, capture_output=True)
-    times = (size(4, 50), chance, size(10, 20) / 10)
+    times = (size(4, 50), chance, size(10, 15) / 10)
     kills = _worn_down(_light(slides), tmp_path / "b" / "r", (environment, environment), times)
     assert _result(tmp_path / "b" / "r") == _result(tmp_path / "a" / "r")
     count(slides=slides, kills=kills)
