@@ -150,9 +150,9 @@ def steps_table(slide: Slide, size_px: int, count: int, repeats: int) -> str:
 def pipeline_table(slide: Slide, name: str) -> str:
     """Rates of the stages alone and together, on all tiles of the slide."""
     import torch
-    from torch_geometric.data import Batch
 
     from hmgdm_plugin.analysis.encode import TILES_PER_BATCH, encode_tiles
+    from hmgdm_plugin.schema.graph import batched
     from hmgdm_plugin.zoo.load import load
 
     torch.set_num_threads(1)
@@ -167,7 +167,7 @@ def pipeline_table(slide: Slide, name: str) -> str:
     def network() -> None:
         with torch.no_grad():
             for first in range(0, len(graphs), TILES_PER_BATCH):
-                batch = Batch.from_data_list(graphs[first : first + TILES_PER_BATCH])
+                batch = batched(graphs[first : first + TILES_PER_BATCH])
                 model.encoder.embed(model.features(batch)).pooled()
 
     with ThreadPoolExecutor(cores) as pool:
@@ -180,7 +180,7 @@ def pipeline_table(slide: Slide, name: str) -> str:
                 pool.map(lambda pair: build(pair[0], pair[1], "slide", settings), zip(images, asked, strict=True))
             ),
             "network, 1 thread": network,
-            "pipeline": lambda: list(encode_tiles(slide, asked, model, Events(), cores)),
+            "pipeline": lambda: list(encode_tiles(slide, asked, model, Events())),
         }
         wall, used = {}, {}
         for stage, run in stages.items():

@@ -79,7 +79,7 @@ def encode_tiles(
     Parameters
     ----------
     workers : int
-        Threads that read and build graphs; 0 for one per core; with 1 there is no other thread.
+        Threads that read and build graphs; 0 for one per core but that of the network; with 1 there is no other thread.
     with_outlines : bool
         Also trace the outlines of the entities.
     nuclei : Nuclei, optional
@@ -91,10 +91,10 @@ def encode_tiles(
     """
     from ..graph.compiled import wait
 
-    threads = workers or os.cpu_count() or 1
+    threads = workers or max((os.cpu_count() or 2) - 1, 1)
     waiting: deque[Future[tuple[Any, ...]]] = deque()
     todo = iter(tiles)
-    pool: Executor = ThreadPoolExecutor(threads) if threads > 1 else _InTurn()
+    pool: Executor = _InTurn() if workers == 1 else ThreadPoolExecutor(threads)
     wait()
     try:
         ready: list[tuple[Any, ...]] = []
