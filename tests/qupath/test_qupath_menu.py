@@ -22,7 +22,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def steps(tmp_path_factory, cmu_slide):
-    """What the driver saw, pressing every entry but those that open a file dialog."""
+    """What the driver saw, pressing every entry; only the system's own window for folders is answered in its place."""
     out = tmp_path_factory.mktemp("menu")
     program = out / "hmgdm with a space"
     code = f'#!/bin/sh\nPYTHONPATH={REPO} exec {sys.executable} -m hmgdm_plugin.cli "$@"\n'
@@ -62,6 +62,31 @@ def test_what_a_person_drew_is_never_touched(steps):
     assert steps["annotations untouched"]
     assert steps["undone"]
     assert steps["annotations after undo"]
+
+
+def test_import_brings_back_what_was_undone_and_twice_is_once(steps):
+    same = {"objects": steps["analysed"], "same": True}
+    assert steps["imported"] == same
+    assert steps["imported again"] == same
+    assert steps["imported steps"] == 2
+    assert steps["annotations after all"]
+
+
+def test_nuclei_lie_on_nuclei_and_are_used_on_request(steps):
+    assert "nuclei-stardist-he" in steps["nuclei model"]
+    assert steps["nuclei in all"] >= steps["nuclei"] > 200
+    assert 0.03 < steps["shade"]["share"] < 0.5
+    assert steps["shade"]["under"] < steps["shade"]["around"] - 20, "darker than what lies around them"
+    assert steps["nuclei used"] == steps["nuclei in all"], "the tick hands over all that are on the slide"
+    assert 100 < steps["nuclei as entities"] <= steps["nuclei used"]
+    assert {"7-imported.png", "8-nuclei.png", "9-with-nuclei.png"} <= set(steps["pictures"])
+
+
+def test_settings_are_kept_and_the_check_says_what_works(steps):
+    assert steps["device"] == "cpu"
+    assert "nuclei-stardist-he" in steps["report"]
+    assert "All that is needed works." in steps["report"]
+    assert "FAIL" not in steps["report"]
 
 
 def test_cancel_ends_all_processes_and_leaves_nothing(steps):

@@ -52,12 +52,99 @@ quiet = { // an error that a dialog shows ends the test
     assert !said
     true
 }
+named = { String title -> fx { Window.windows.find { it.showing && it instanceof javafx.stage.Stage && it.title == title } } }
+ticked = { pane, String words, boolean on -> // of the ticks in a dialog
+    def box = pane.lookupAll('.check-box').find { it.text.startsWith(words) }
+    assert box != null : words
+    box.selected = on
+}
+finished = { File folder, Set known -> // the run folder that came up, once its objects are on the slide
+    def found = null
+    assert waitFor(400) { quiet() && (found = folder.listFiles().find { !(it.name in known) && new File(it, 'run.json').isFile() }) }
+    assert waitFor(100) { quiet() && fx { window.imageData.getProperty('hmgdm.folder') == found.canonicalPath } }
+    settled(60)
+    found
+}
+json = { File file -> new com.google.gson.Gson().fromJson(file.getText('UTF-8'), Map) }
 settled = { double seconds -> waitFor(seconds) { fx { dialogs().isEmpty() } } }
 told = { String name, value ->
     steps[name] = value
-    new File(out, 'steps.json').setText(new GsonBuilder().setPrettyPrinting().create().toJson(steps), 'UTF-8')
+    new File(out, 'steps.json').setText(new GsonBuilder().serializeSpecialFloatingPointValues().setPrettyPrinting().create().toJson(steps), 'UTF-8')
 }
 
+// What the first round leaves: import, nuclei, and analysis with them; settings and the check.
+beyond = { File runs, before ->
+    def folder = runs.listFiles().find { it.directory }
+    def (Choose) = evaluate(new File(given('scripts'), 'load.groovy'))('Choose')
+    Choose.metaClass.static.folder = { -> folder } // the only step that is not pressed: the system's own window for folders
+    for (round in ['imported', 'imported again']) {
+        fx { window.imageData.removeProperty('hmgdm.folder') }
+        fire('Import results…')
+        assert waitFor(60) { quiet() && fx { window.imageData.getProperty('hmgdm.folder') != null } }
+        Thread.sleep(1000)
+        settled(30)
+        told(round, [objects: ours().size(), same: (ours()*.ID*.toString() as Set) == firstIds])
+    }
+    snap('7-imported')
+    told('imported steps', fx { window.imageData.historyWorkflow.steps.count { it.name == 'H-MGDM: import results' } })
+
+    def region = fx { window.imageData.hierarchy.annotationObjects[0] }
+    fx { window.imageData.hierarchy.selectionModel.setSelectedObject(region) }
+    def known = runs.list() as Set
+    fire('Nuclei…')
+    press { pane -> told('nuclei model', pane.lookupAll('.text-field')*.text) }
+    def nuclei = finished(runs, known)
+    told('nuclei', ofNuclei().count { region.ROI.contains(it.ROI.centroidX, it.ROI.centroidY) })
+    told('nuclei in all', ours().size() - firstIds.size())
+    if (fx { window.viewer.view.children.any { it.id == 'hmgdm-legend' } }) fire('Show / hide heat map')
+    fx {
+        window.imageData.hierarchy.selectionModel.clearSelection()
+        window.viewer.overlayOptions.setShowDetections(true)
+        window.viewer.overlayOptions.setFillDetections(false)
+        window.viewer.setDownsampleFactor(0.5d)
+        window.viewer.centerROI(region.ROI)
+    }
+    snap('8-nuclei')
+    told('shade', shades())
+
+    fx { window.imageData.hierarchy.selectionModel.setSelectedObject(region) }
+    known = runs.list() as Set
+    fire('Analyse selected regions…')
+    press { pane -> ticked(pane, 'Explain', false); ticked(pane, 'Use the ', true) }
+    def fused = finished(runs, known)
+    told('nuclei used', json(new File(fused, 'nuclei.geojson')).features.size())
+    told('nuclei as entities', ofNuclei().size() - steps['nuclei in all'])
+    fx { window.viewer.setDownsampleFactor(2.0d) }
+    snap('9-with-nuclei')
+    told('annotations after all', mine() == before)
+
+    fire('Settings…')
+    press { pane -> fx { pane.lookupAll('.text-field').find { it.text == 'auto' }.text = 'cpu' } }
+    Thread.sleep(1000)
+    told('device', PathPrefs.createPersistentPreference('hmgdm.device', '').get())
+    fire('Check installation')
+    assert waitFor(120) { quiet() && named('H-MGDM: installation') }
+    def report = named('H-MGDM: installation')
+    told('report', fx { report.scene.root.lookupAll('.text-area')*.text.join() })
+    fx { ImageIO.write(javafx.embed.swing.SwingFXUtils.fromFXImage(report.scene.snapshot(null), null), 'PNG', new File(out, '10-check.png')) }
+    fx { report.close() }
+}
+ofNuclei = { ours().findAll { it.pathClass?.toString() == 'Nucleus' } }
+shades = { // mean red of the slide under the nuclei and around them
+    def region = fx { window.imageData.hierarchy.annotationObjects[0].ROI }
+    def image = window.imageData.server.readRegion(qupath.lib.regions.RegionRequest.createInstance(window.imageData.server.path, 1.0d, region))
+    def mask = new java.awt.image.BufferedImage(image.width, image.height, java.awt.image.BufferedImage.TYPE_BYTE_GRAY)
+    def pen = mask.createGraphics()
+    pen.translate(-region.boundsX, -region.boundsY)
+    ofNuclei().each { pen.fill(it.ROI.shape) }
+    double[] sum = [0, 0], count = [0, 0]
+    for (int y = 0; y < image.height; y++) for (int x = 0; x < image.width; x++) {
+        int k = mask.raster.getSample(x, y, 0) > 0 ? 0 : 1, rgb = image.getRGB(x, y)
+        sum[k] += ((rgb >> 16) & 255)
+        count[k]++
+    }
+    [under: sum[0] / count[0], around: sum[1] / count[1], share: count[0] / (count[0] + count[1])]
+}
 drive = {
     assert waitFor(60) { QuPathGUI.getInstance()?.stage?.showing }
     window = QuPathGUI.getInstance()
@@ -93,6 +180,7 @@ drive = {
     told('seconds', (System.nanoTime() - start) / 1e9d)
     settled(60)
     told('analysed', ours().size())
+    firstIds = ours()*.ID*.toString() as Set
     told('workflow', fx { window.imageData.historyWorkflow.steps.collect { it.name } })
     snap('2-heat-map')
     told('annotations untouched', mine() == before)
@@ -126,7 +214,9 @@ drive = {
     told('undone', true)
     told('annotations after undo', mine() == before)
     snap('5-undone')
+    beyond(new File(out, 'runs ä'), before)
     if (given('cancel')) {
+        int there = ours().size()
         fire('Analyse whole slide…')
         press()
         assert waitFor(400) { fx { dialogs().any { it.lookupButton(ButtonType.OK) } } } // the estimate
@@ -137,7 +227,7 @@ drive = {
         fx { dialogs().find { it.lookupButton(ButtonType.CANCEL) }.lookupButton(ButtonType.CANCEL).fire() }
         told('cancelled in s', waitFor(10) { ProcessHandle.current().descendants().count() == 0 } ? (System.nanoTime() - asked) / 1e9d : -1)
         Thread.sleep(1000)
-        told('left by cancel', ours().size())
+        told('left by cancel', ours().size() - there)
     }
     fire('Remove this menu')
     press()
