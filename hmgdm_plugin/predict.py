@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,14 @@ def predict(options: PredictOptions, events: Events, verb: str = "predict") -> M
     InputError
         A slide, its pixel size, the regions, the model, a head or the results folder is wrong.
     """
+    from .graph.compiled import compiling
+
+    with nullcontext() if options.dry_run else compiling():
+        return _predict(options, events, verb)
+
+
+def _predict(options: PredictOptions, events: Events, verb: str) -> Mapping[str, Any]:
+    """`predict`, while the kernels may still be compiled."""
     from .analysis.answers import chosen
     from .analysis.plan import estimate, loaded, opened, planned
 

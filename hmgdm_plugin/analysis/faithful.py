@@ -109,20 +109,20 @@ class Faithfulness:
 
     def add(self, tile: EncodedTile, said: Explained) -> None:
         """Delete from and insert into one tile in every order."""
-        from ..model.importance import deletion_curve, insertion_curve
+        from ..model.importance import both_curves
 
         n = len(tile.tokens)
         if n < 2:
             return
         head, latent = _head(self._model, self._shown), tile.latent.to(self._model.device)
-        for name in ORDERS:
-            orders = [np.argsort(-said.order(name), kind="stable")] if name != "random" else []
-            orders = orders or [self._rng.permutation(n) for _ in range(RANDOM_ORDERS)]
-            for way, curve in (("deletion", deletion_curve), ("insertion", insertion_curve)):
-                values = [
-                    _numpy(curve(self._model.encoder, head, latent, _long(o), STEPS)[:, said.output]) for o in orders
-                ]
-                self._rows[way, name].append(np.mean(values, axis=0))
+        orders = {name: [np.argsort(-said.order(name), kind="stable")] for name in ORDERS if name != "random"}
+        orders["random"] = [self._rng.permutation(n) for _ in range(RANDOM_ORDERS)]
+        every = [_long(order) for own in orders.values() for order in own]
+        both = both_curves(self._model.encoder, head, latent, every, STEPS)
+        for way, curves in zip(("deletion", "insertion"), both, strict=True):
+            rest = iter(_numpy(curves[:, :, said.output]))
+            for name, own in orders.items():
+                self._rows[way, name].append(np.mean([next(rest) for _ in own], axis=0))
 
     def curves(self) -> dict[str, dict[str, list[float]]]:
         """Mean answer per way, order and step; ``share`` holds the steps."""

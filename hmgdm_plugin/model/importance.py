@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -64,6 +65,21 @@ def deletion_curve(model: HMGDM, head: GatedHead, batch_of_one: LatentBatch, ord
 def insertion_curve(model: HMGDM, head: GatedHead, batch_of_one: LatentBatch, order: Tensor, steps: int = 10) -> Tensor:
     """Head values (steps + 1, outputs) with only the first k/steps of the vertices in `order`, at least one."""
     return _scores(model, head, batch_of_one, _first(order, steps, least=1))
+
+
+def both_curves(
+    model: HMGDM, head: GatedHead, batch_of_one: LatentBatch, orders: Sequence[Tensor], steps: int = 10
+) -> tuple[Tensor, Tensor]:
+    """`deletion_curve` and `insertion_curve` of every order, each (orders, steps + 1, outputs).
+
+    What several curves share, such as the whole graph, is encoded once.
+    """
+    gone = torch.cat([_first(order, steps, most=order.numel() - 1).logical_not() for order in orders])
+    come = torch.cat([_first(order, steps, least=1) for order in orders])
+    keep, back = torch.cat([gone, come]).unique(dim=0, return_inverse=True)
+    values = _scores(model, head, batch_of_one, keep)[back]
+    deleted, inserted = values.view(2, len(orders), steps + 1, -1)
+    return deleted, inserted
 
 
 def _first(order: Tensor, steps: int, least: int = 0, most: int | None = None) -> Tensor:

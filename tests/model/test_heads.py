@@ -7,7 +7,13 @@ import torch
 
 from hmgdm_plugin.model.batch import LatentBatch, repeated, subgraph
 from hmgdm_plugin.model.heads import ClusterHead, GatedHead
-from hmgdm_plugin.model.importance import deletion_curve, gate_contribution, gradient_x_input, insertion_curve
+from hmgdm_plugin.model.importance import (
+    both_curves,
+    deletion_curve,
+    gate_contribution,
+    gradient_x_input,
+    insertion_curve,
+)
 
 BATCH = torch.tensor([0, 0, 0, 1, 1, 3])  # graph 2 is empty
 
@@ -210,3 +216,15 @@ def test_values_stay_in_the_range_learnt_from():
         value = head(tokens, batch, 3).value
     assert ((value >= 10) & (value <= 20)).all()
     assert ((value == 10) | (value == 20)).any()
+
+
+def test_curves_together_are_the_curves_apart(graphs, model_of):
+    model, batch = model_of(), graphs([9])
+    head = GatedHead(32, 2, "classification")
+    orders = [torch.arange(9), torch.arange(9).flip(0), torch.randperm(9)]
+    for together, curve in zip(
+        both_curves(model, head, batch, orders, 4), (deletion_curve, insertion_curve), strict=True
+    ):
+        apart = torch.stack([curve(model, head, batch, order, 4) for order in orders])
+        assert together.shape == (3, 5, 2)
+        torch.testing.assert_close(together, apart, atol=1e-5, rtol=1e-5)
