@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from .cohort.worker import Progress
+from .graph.compiled import compiling
 from .predict import predict_planned
 from .schema import run
 from .schema.entry import SlideEntry
@@ -52,7 +53,7 @@ class SlideJob:
         mpp = mpp_for(entry, self._options.mpp)
         options = PredictOptions(slides=(entry.path,), mpp=mpp, results_dir=made, workers=self._threads, **self._taken)
         events = Relayed(heard)
-        with opened(options) as slides:
+        with compiling(), opened(options) as slides:
             fingerprint = slides[0].fingerprint()
             plan = planned(slides[0], self._model, options, events)
             done = predict_planned([plan], self._model, run.RunFolder(made), options, events, "batch", work)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .graph.compiled import compiling
 from .schema import run
 from .schema.events import Events
 from .schema.options import EmbedOptions
 
 
+@compiling()
 def embed(options: EmbedOptions, events: Events) -> Mapping[str, Any]:
     """Write the embeddings of every slide; the run folder gets all of them or none.
 

@@ -7,10 +7,10 @@ x input per contact too. A deletion and an insertion curve compare each order wi
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .graph.compiled import compiling
 from .schema import run
 from .schema.errors import InputError
 from .schema.events import Events
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .zoo.load import LoadedModel
 
 
+@compiling()
 def explain(options: ExplainOptions, events: Events) -> Mapping[str, Any]:
     """Explain one head on every slide of `options`; the run folder gets everything or nothing.
 
@@ -32,14 +33,6 @@ def explain(options: ExplainOptions, events: Events) -> Mapping[str, Any]:
     InputError
         As `predict`; also an output that is no class of the head, or an id in `--without` that is not on the slides.
     """
-    from .graph.compiled import compiling
-
-    with nullcontext() if options.dry_run else compiling():
-        return _explain(options, events)
-
-
-def _explain(options: ExplainOptions, events: Events) -> Mapping[str, Any]:
-    """`explain`, while the kernels may still be compiled."""
     from .analysis.answers import chosen
     from .analysis.plan import estimate, loaded, opened, planned, record
 

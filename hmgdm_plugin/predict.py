@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .graph.compiled import compiling
 from .schema import run
 from .schema.events import Events
 from .schema.options import PredictOptions
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .zoo.load import LoadedModel
 
 
+@compiling()
 def predict(options: PredictOptions, events: Events, verb: str = "predict") -> Mapping[str, Any]:
     """Predict every slide of `options`; the run folder gets everything or nothing.
 
@@ -31,14 +32,6 @@ def predict(options: PredictOptions, events: Events, verb: str = "predict") -> M
     InputError
         A slide, its pixel size, the regions, the model, a head or the results folder is wrong.
     """
-    from .graph.compiled import compiling
-
-    with nullcontext() if options.dry_run else compiling():
-        return _predict(options, events, verb)
-
-
-def _predict(options: PredictOptions, events: Events, verb: str) -> Mapping[str, Any]:
-    """`predict`, while the kernels may still be compiled."""
     from .analysis.answers import chosen
     from .analysis.plan import estimate, loaded, opened, planned
 
@@ -122,15 +115,17 @@ def _slide(job: _Job, plan: Plan) -> dict[str, Any]:
     with job.events.timed("writing"):
         tiles = recorded(squares, _columns(job, name, "tiles"), frame)
         write_features(job.folder.stage(run.tiles_geojson(name)), tiles, frame)
-    for note in answers.beyond(job.model, job.heads):
-        job.events.note(f"{name}: {note}")
+    beyond = [f"{name}: {note}" for note in answers.beyond(job.model, job.heads)]
+    for note in beyond:
+        job.events.note(note)
+    notes = (*plan.notes, *beyond)
     several = len(options.slides) > 1
     report = run.report_html(name) if several else run.REPORT
     with job.events.timed("pictures"):
-        Presentation(plan, job.model, job.heads, job.shown, answers, job.folder, job.events).write(report)
+        Presentation(plan, job.model, job.heads, job.shown, answers, job.folder, job.events).write(report, notes)
     if why is not None:
         why.write(several)
-    return _row(plan, job.heads, answers)
+    return _row(plan, job.heads, answers, notes)
 
 
 def _columns(job: _Job, name: str, what: str) -> Path | None:
@@ -162,7 +157,7 @@ def _entities(
                 yield from why.features(tile, why.add(tile), ids, entity_ids)
 
 
-def _row(plan: Plan, heads: Sequence[Head], answers: SlideAnswers) -> dict[str, Any]:
+def _row(plan: Plan, heads: Sequence[Head], answers: SlideAnswers, notes: Sequence[str]) -> dict[str, Any]:
     """One line of the summary: medians, shares of classes, what the user was told."""
     row: dict[str, Any] = {"slide_id": plan.slide.name, "path": str(plan.slide.path), "tiles": len(answers.tiles)}
     row["area_mm2"] = round(sum(tile.area_mm2 for tile in answers.tiles), 4)
@@ -177,5 +172,5 @@ def _row(plan: Plan, heads: Sequence[Head], answers: SlideAnswers) -> dict[str, 
         else:
             share = np.bincount(values[:, 0].astype(int), minlength=len(head.classes)) / len(values)
             row |= {f"{head.name} {c.name}": float(p) for c, p in zip(head.classes, share, strict=True)}
-    row["notes"] = " | ".join(plan.notes)
+    row["notes"] = " | ".join(notes)
     return row

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import html
 import json
 from pathlib import Path
 
@@ -193,6 +194,20 @@ def test_several_slides_have_a_page_and_a_row_each(field: Path, stained: np.ndar
     assert (tmp_path / "r" / run.report_html("other")).exists()
     with pytest.raises(InputError, match="two slides"):
         predict(PredictOptions(slides=(field, field), mpp=0.5, results_dir=tmp_path / "twice"), Events())
+
+
+def test_a_report_repeats_what_was_said_about_its_own_slide(field: Path, stained: np.ndarray, tmp_path: Path) -> None:
+    grey = tmp_path / "grey.png"  # a slide of which something must be said
+    Image.fromarray(stained[100:400, 100:500]).convert("L").save(grey)
+    events = Events()
+    predict(PredictOptions(slides=(grey, field), mpp=0.5, results_dir=tmp_path / "r", explain=True), events)
+    note = next(note for note in events.notes if "grey" in note)
+    with (tmp_path / "r" / run.SUMMARY).open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [note in row["notes"] for row in rows] == [True, False]
+    for page in (run.report_html, lambda slide: run.explain_html(slide, several=True)):
+        texts = [html.unescape((tmp_path / "r" / page(row["slide_id"])).read_text("utf-8")) for row in rows]
+        assert [note in text for text in texts] == [True, False]
 
 
 def test_no_tissue_is_said_and_nothing_is_left(tmp_path: Path) -> None:

@@ -21,7 +21,6 @@ from .objects import entity_features
 from .short import facts_of, in_short
 
 if TYPE_CHECKING:
-    from ..schema.events import Events
     from ..schema.space import Tile
     from ..zoo.card import Head
     from ..zoo.load import LoadedModel
@@ -46,9 +45,9 @@ class _Field:
 class Explanation:
     """Gathers what `explain` shows of one slide."""
 
-    def __init__(self, plan: Plan, model: LoadedModel, shown: Head, folder: run.RunFolder, events: Events) -> None:
+    def __init__(self, plan: Plan, model: LoadedModel, shown: Head, folder: run.RunFolder) -> None:
         self.plan, self.model, self.shown = plan, model, shown
-        self.folder, self.events = folder, events
+        self.folder = folder
         self.top: list[TopEntity] = []
         self.field: _Field | None = None
 
@@ -111,7 +110,7 @@ class Explanation:
                 "deviations of the answer.",
                 curves=curves,
                 curves_note=self._faith(faithful) if curves else "",
-                notes=list(self.events.notes),
+                notes=list(self.plan.notes),
                 card=in_short(self.model.card, [self.shown]),
                 files={
                     f"geojson/{name}/": "drag these onto the slide in QuPath: entities and strong contacts",

@@ -50,13 +50,11 @@ def opened(options: SlideOptions) -> Iterator[list[Slide]]:
     InputError
         A slide is missing, corrupt or without pixel size, or two share a name.
     """
-    from ..graph.compiled import compiling
     from ..slide.reader import open_slide
 
     if not options.slides:
         raise InputError("no slide given", "name one or more slides or images")
     with ExitStack() as stack:
-        stack.enter_context(compiling())
         slides = [stack.enter_context(open_slide(path, options.mpp)) for path in options.slides]
         names = [slide.name for slide in slides]
         for name in names:
@@ -80,25 +78,7 @@ def loaded(options: CommonOptions, events: Events) -> LoadedModel:
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
     with events.timed("model"):
-        return load(options.model, device_of(options.device))
-
-
-def device_of(asked: str) -> str:
-    """The torch device for ``auto``, ``cpu``, ``cuda`` or ``mps``.
-
-    Raises
-    ------
-    InputError
-        The device asked for is not there.
-    """
-    import torch
-
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if asked == "auto":
-        return next(name for name in ("cuda", "mps", "cpu") if there[name])
-    if not there[asked]:
-        raise InputError(f"--device {asked}: not on this machine", "use --device auto or cpu")
-    return asked
+        return load(options.model, options.device)
 
 
 def planned(slide: Slide, model: LoadedModel, options: EmbedOptions, events: Events) -> Plan:

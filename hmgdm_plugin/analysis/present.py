@@ -52,8 +52,8 @@ class Presentation:
         self.answers, self.folder, self.events = answers, folder, events
         self.slide, self.mpp = plan.slide, plan.slide.frame.mpp
 
-    def write(self, report: str) -> None:
-        """Stage all pictures, the heat map and the page called `report`."""
+    def write(self, report: str, notes: Sequence[str]) -> None:
+        """Stage all pictures, the heat map and the page called `report`, which repeats `notes` about this slide."""
         for head in self.heads:
             self._draw(head)
         self._heat_map()
@@ -75,7 +75,7 @@ class Presentation:
                 importance=page.Picture(self._importance().read_bytes(), _CAPTIONS["importance"]),
                 entities=[crop_of(self.slide, each) for each in self.answers.top],
                 entities_note=_NOTE,
-                notes=list(self.events.notes),
+                notes=list(notes),
                 card=in_short(self.model.card, self.heads),
                 files=self._files(),
                 facts=facts_of(self.model),

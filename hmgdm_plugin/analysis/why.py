@@ -41,7 +41,7 @@ class Why:
         self.folder, self.events = folder, events
         self.rescored: list[dict[str, Any]] = []
         self._faithful = Faithfulness(model, shown, seed)
-        self._explanation = Explanation(plan, model, shown, folder, events)
+        self._explanation = Explanation(plan, model, shown, folder)
         self._stride = max(-(-len(plan.tiles) // self._faithful.most), 1)
         self._seen = 0
 

@@ -44,13 +44,7 @@ def _fresh(module: str) -> bool:
 
 @contextmanager
 def compiling() -> Iterator[None]:
-    """Start to compile what is missing; whoever builds graphs inside calls `wait` first. Nothing outlives the block.
-
-    Inside another such block it does nothing.
-    """
-    if _running:
-        yield
-        return
+    """Start to compile what is missing; whoever builds graphs inside calls `wait` first. Nothing outlives the block."""
     for half in missing():
         code, nothing = [sys.executable, "-m", __name__, half], subprocess.DEVNULL
         _running.append(subprocess.Popen(code, stdin=nothing, stdout=nothing, stderr=nothing))
