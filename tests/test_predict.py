@@ -197,11 +197,12 @@ def test_several_slides_have_a_page_and_a_row_each(field: Path, stained: np.ndar
 
 
 def test_a_report_repeats_what_was_said_about_its_own_slide(field: Path, stained: np.ndarray, tmp_path: Path) -> None:
-    grey = tmp_path / "grey.png"  # a slide of which something must be said
-    Image.fromarray(stained[100:400, 100:500]).convert("L").save(grey)
+    other = tmp_path / "other.tif"  # says 0.25 microns per pixel itself, which is worth a note
+    options = {"tile": (256, 256), "photometric": "rgb", "resolution": (40000, 40000), "resolutionunit": "CENTIMETER"}
+    tifffile.imwrite(other, stained, **options)
     events = Events()
-    predict(PredictOptions(slides=(grey, field), mpp=0.5, results_dir=tmp_path / "r", explain=True), events)
-    note = next(note for note in events.notes if "grey" in note)
+    predict(PredictOptions(slides=(other, field), mpp=0.5, results_dir=tmp_path / "r", explain=True), events)
+    note = next(note for note in events.notes if "other.tif" in note)
     with (tmp_path / "r" / run.SUMMARY).open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [note in row["notes"] for row in rows] == [True, False]
