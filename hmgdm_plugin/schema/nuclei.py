@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from .settings import Seed, Settings
+from .settings import CardWords, Seed, Settings
 
 Step = Literal[1, 2, 4, 8]
 Side = Literal[1, 3, 5, 7]
@@ -90,7 +90,7 @@ class NucleiSourceSettings(Settings):
     views: Annotated[int, Field(ge=1, le=32)] | None = None  # of each of its images; as for all by default
 
 
-class NucleiTrainingSettings(Settings):
+class NucleiTrainingSettings(CardWords):
     """All of `hmgdm train nuclei`: labelled images, network, how it learns, how it is judged, the words of the card."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
@@ -112,12 +112,6 @@ class NucleiTrainingSettings(Settings):
     steps_per_epoch: Annotated[int, Field(ge=1)] = 100  # after each, a checkpoint
     lr: Annotated[float, Field(gt=0)] = 1e-3
     seed: Seed = 0
-    version: str = "0.1.0"
-    title: str
-    description: str
-    licence: str
-    intended_use: str
-    limits: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _patches_fit(self) -> NucleiTrainingSettings:

@@ -8,13 +8,34 @@ import tomllib
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from .errors import InputError
 
 Positive = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+def _with_group(pattern: str) -> str:
+    try:
+        if re.compile(pattern).groups:
+            return pattern
+    except re.error as error:
+        raise ValueError(f"not a regular expression ({error})") from error
+    raise ValueError("has no group in parentheses that is the patient")
+
+
+PatientPattern = Annotated[str, AfterValidator(_with_group)]  # its first group is the patient
 
 
 class Settings(BaseModel):
@@ -112,17 +133,7 @@ class SourceSettings(Settings):
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.0
     views: Annotated[int, Field(ge=1, le=64)] = 1  # the first as it is, the others turned and re-stained
     nuclei: str = ""  # for entities "tissue+nuclei": stardist, GeoJSON, label image, or a folder with one per image
-    patient_pattern: str = "(.+)"  # its first group, matched in the file's stem, is the patient
-
-    @field_validator("patient_pattern")
-    @classmethod
-    def _compiles(cls, pattern: str) -> str:
-        try:
-            if re.compile(pattern).groups:
-                return pattern
-        except re.error as error:
-            raise ValueError(f"not a regular expression ({error})") from error
-        raise ValueError("has no group in parentheses that is the patient")
+    patient_pattern: PatientPattern = "(.+)"  # its first group, matched in the file's stem, is the patient
 
     @field_validator("pattern")
     @classmethod
@@ -176,7 +187,18 @@ class HeadSettings(Settings):
     caution: str = ""
 
 
-class HeadsSettings(Settings):
+class CardWords(Settings):
+    """What a settings file gives for the card of the model that it makes."""
+
+    version: str = "0.1.0"
+    title: str
+    description: str
+    licence: str
+    intended_use: str
+    limits: tuple[str, ...] = ()
+
+
+class HeadsSettings(CardWords):
     """All of `hmgdm train heads`: model, labelled tiles, heads, clusters, and the words of the card."""
 
     model: Path
@@ -184,12 +206,6 @@ class HeadsSettings(Settings):
     head: tuple[HeadSettings, ...] = ()
     clusters: Annotated[int, Field(ge=0, le=30)] = 8
     seed: Seed = 0
-    version: str = "0.1.0"
-    title: str
-    description: str
-    licence: str
-    intended_use: str
-    limits: tuple[str, ...] = ()
 
 
 S = TypeVar("S", bound=Settings)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from .settings import Positive, Seed, Settings
+from .settings import PatientPattern, Positive, Seed, Settings
 
 TCGA = r"(TCGA-\w\w-\w{4}).*"  # the patient in the name of a slide of TCGA
 Method = Literal["linear", "knn", "finetune"]
@@ -45,17 +44,12 @@ class SurvivalSettings(Settings):
 
     features: tuple[Path, ...]  # .h5 files, or folders of them
     outcome: OutcomeSettings
-    patient_pattern: str = TCGA  # its first group in a file's name is the patient, where the table has no such slide
+    patient_pattern: PatientPattern = TCGA  # read in a file's name where the table has no such slide
     slides: Path | None = None  # folder with the slides, to draw the maps on tissue
     risk: RiskSettings = RiskSettings()
     folds: Folds = 5
     seed: Seed = 0
     maps: Annotated[int, Field(ge=0)] = 6  # slides that get a picture of what raised and lowered their risk
-
-    @field_validator("patient_pattern")
-    @classmethod
-    def _compiles(cls, pattern: str) -> str:
-        return _with_group(pattern)
 
 
 class FinetuneSettings(Settings):
@@ -72,7 +66,7 @@ class ClassifySettings(Settings):
     """All of `hmgdm train classify`: examples, model, methods, folds, and the words of the card."""
 
     examples: Path  # CSV: path, label, patient, mpp; or path, annotations, patient, mpp; or a QuPath project
-    patient_pattern: str = TCGA  # its first group in an image's name is the patient; for a QuPath project
+    patient_pattern: PatientPattern = TCGA  # its first group in an image's name is the patient; for a QuPath project
     model: Path = Path("hmgdm-small")
     classes: tuple[str, ...] = ()  # in this order, others are left out; empty: all that occur, sorted
     methods: tuple[Method, ...] = ("linear", "knn")
@@ -87,22 +81,8 @@ class ClassifySettings(Settings):
     licence: str = ""  # empty: that of the model
     caution: str = "Not validated on another cohort."
 
-    @field_validator("patient_pattern")
-    @classmethod
-    def _compiles(cls, pattern: str) -> str:
-        return _with_group(pattern)
-
     @model_validator(mode="after")
     def _saved_is_judged(self) -> ClassifySettings:
         if self.save not in self.methods:
             raise ValueError("save must be one of methods")
         return self
-
-
-def _with_group(pattern: str) -> str:
-    try:
-        if re.compile(pattern).groups:
-            return pattern
-    except re.error as error:
-        raise ValueError(f"not a regular expression ({error})") from error
-    raise ValueError("has no group in parentheses that is the patient")
