@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.tiles import build as labelled_tiles
-from benchmarks.yardstick import evaluate
+from benchmarks.yardstick import table
 from hmgdm_plugin.analysis.labelled import random_twin
 from hmgdm_plugin.analysis.nuclei import nuclei_of
 from hmgdm_plugin.graph.build import build
@@ -113,7 +113,7 @@ def main() -> None:
     counts = embeddings["nuclei"]
     print(f"{len(tiles)} tiles, {counts.sum():.0f} nuclei, {np.median(counts):.0f} in the median tile\n")
     embeddings["nuclei"] = np.log1p(counts)
-    evaluate(embeddings, tiles, f"entity features: {TISSUE}")
+    print(table(embeddings, tiles, f"entity features: {TISSUE}"))
 
 
 if __name__ == "__main__":

@@ -12,13 +12,14 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
 PACKAGE = REPO / "hmgdm_plugin"
-NOUNS = {"slide", "graph", "model", "nuclei", "training", "qupath", "report", "survival", "cohort"}
+NOUNS = {"slide", "graph", "model", "nuclei", "training", "qupath", "report", "survival", "cohort", "evaluation"}
 GROUPS = {"cli_batch", "cli_models", "cli_project", "cli_train"}
 FACES = {"start", "cli", "calls", "arguments", "gui"} | GROUPS
 MAY_IMPORT = {
     **{noun: {"schema"} for noun in NOUNS},
     "schema": set(),
     "training": {"schema", "model"},
+    "evaluation": {"schema", "model", "training"},
     "zoo": {"schema", "graph", "model", "nuclei"},
     "analysis": {"schema", "zoo"} | NOUNS,
     "arguments": set(),
