@@ -1,34 +1,32 @@
 """Labelled tiles of the shared data at 0.5 um per pixel, 256 px: what every embedding is judged on.
 
-    python -m benchmarks.tiles tiles.csv [--sources monuseg tnbc breakhis crchisto]
+    python -m benchmarks.tiles tiles.csv [--sources monuseg tnbc breakhis crchisto histolytics]
 
-Labels: `count` (nuclei with their centroid in the tile), `density` (per square millimetre), `area` (median um2 of those
-nuclei), `fraction` (share of nuclear pixels), `organ`, `benign`; `annotation` says how good the nuclei are: `instances`
-(true), `watershed` (MoNuSeg's other 17 images), `components` (TNBC: touching nuclei may be one), `centres` (CRCHisto).
-BreakHis is taken as 0.65 um per pixel, an estimate. CRCHisto names no patients: all of it is one, for evaluation only.
+Labels: `count` (nuclei with their centroid in the tile), `density` (per square millimetre), `area` and `eccentricity`
+(median um2 and median of those nuclei), `fraction` (share of nuclear pixels), `organ`, `benign`; types of nuclei as in
+`benchmarks.typed`. `annotation` says how good the nuclei are: `instances` (true), `watershed` (MoNuSeg's other 17
+images), `components` (TNBC: touching nuclei may be one), `centres` (CRCHisto), `model` (histolytics). BreakHis is taken
+as 0.65 um per pixel, an estimate.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.squares import SIZE_PX, Labeller, centre_labels, cut, inside
+from benchmarks.typed import crchisto, histolytics
 from hmgdm_plugin.slide.reader import open_slide
 from hmgdm_plugin.training.labelled import LabelledTile, Labels, data_root, rows_of, write_csv
 
-MPP = 0.5
-SIZE_PX = 256
-Labeller = Callable[[float, float, float], Labels]
-
 
 def build(root: Path, sources: Iterable[str] = ("monuseg", "tnbc", "breakhis")) -> list[LabelledTile]:
-    """All tiles of the named sources: MoNuSeg 480, TNBC 50, BreakHis 2,608, CRCHisto 400."""
+    """All tiles of the named sources: MoNuSeg 480, TNBC 50, BreakHis 2,608, CRCHisto 400, histolytics 72."""
     return [tile for source in sources for tile in SOURCES[source](root)]
 
 
@@ -41,7 +39,7 @@ def monuseg(root: Path) -> Iterator[LabelledTile]:
         fixed: Labels = {"organ": row["organ"], "annotation": "instances" if true else "watershed"}
         slide = "-".join(row["file"].split("-")[:6]).removesuffix(".png")
         image = folder / "images" / row["file"]
-        yield from _cut(image, 0.25, 4, 4, "monuseg", row["patient"], slide, fixed, nucleus_labels(nuclei, 0.25))
+        yield from cut(image, 0.25, 4, 4, "monuseg", row["patient"], slide, fixed, nucleus_labels(nuclei, 0.25))
 
 
 def tnbc(root: Path) -> Iterator[LabelledTile]:
@@ -50,7 +48,7 @@ def tnbc(root: Path) -> Iterator[LabelledTile]:
     for row in rows_of(folder / "index.csv"):
         nuclei = nucleus_labels(folder / "labels" / f"{Path(row['file']).stem}.npz", 0.25)
         image = folder / "images" / row["file"]
-        yield from _cut(image, 0.25, 1, 1, "tnbc", row["patient"], row["patient"], {"annotation": "components"}, nuclei)
+        yield from cut(image, 0.25, 1, 1, "tnbc", row["patient"], row["patient"], {"annotation": "components"}, nuclei)
 
 
 def breakhis(root: Path) -> Iterator[LabelledTile]:
@@ -58,38 +56,26 @@ def breakhis(root: Path) -> Iterator[LabelledTile]:
     folder = root / "cls_breakhis100x"
     for row in rows_of(folder / "labels.csv"):
         fixed: Labels = {"benign": float(row["label"] == "benign")}
-        yield from _cut(folder / "images" / row["file"], 0.65, 4, 2, "breakhis", row["patient"], row["slide"], fixed)
-
-
-def crchisto(root: Path) -> Iterator[LabelledTile]:
-    """2 x 2 tiles of each of the 100 images; evaluation only, never trained on."""
-    folder = root / "nuc_crchisto"
-    points: dict[str, list[tuple[float, float]]] = {}
-    for row in rows_of(folder / "nuclei.csv"):
-        points.setdefault(row["file"], []).append((float(row["x"]), float(row["y"])))
-    for row in rows_of(folder / "index.csv"):
-        centres = np.array(points.get(row["file"], []), np.float64).reshape(-1, 2)
-        label = _centre_labels(centres, (int(row["height"]), int(row["width"])), 0.55)
-        image = folder / "images" / row["file"]
-        yield from _cut(image, 0.55, 2, 2, "crchisto", "crchisto", image.stem, {"annotation": "centres"}, label)
+        yield from cut(folder / "images" / row["file"], 0.65, 4, 2, "breakhis", row["patient"], row["slide"], fixed)
 
 
 def nucleus_labels(path: Path, mpp: float) -> Labeller:
-    """Labeller of tiles from an instance map: count, density, median area, fraction."""
+    """Labeller of tiles from an instance map: count, density, median area and eccentricity, fraction."""
     from skimage.measure import regionprops_table
 
     instances = np.load(path, allow_pickle=False)["label"]
-    table = regionprops_table(instances, properties=("centroid", "area"))  # type: ignore[no-untyped-call]
+    table = regionprops_table(instances, properties=("centroid", "area", "eccentricity"))  # type: ignore[no-untyped-call]
     centres = np.stack([table["centroid-1"], table["centroid-0"]], axis=1) + 0.5  # pixel i covers [i, i + 1)
     area_um2 = table["area"] * mpp**2
-    counted = _centre_labels(centres, instances.shape, mpp)
+    counted = centre_labels(centres, instances.shape, mpp)
 
     def label(x_px: float, y_px: float, side_px: float) -> Labels:
-        inside = _inside(centres, x_px, y_px, side_px)
+        own = inside(centres, x_px, y_px, side_px)
         box = [slice(max(round(v), 0), round(v + side_px)) for v in (y_px, x_px)]
         found: Labels = {"fraction": float((instances[tuple(box)] > 0).mean())}
-        if inside.any():
-            found["area"] = float(np.median(area_um2[inside]))
+        if own.any():
+            found["area"] = float(np.median(area_um2[own]))
+            found["eccentricity"] = float(np.median(table["eccentricity"][own]))
         return {**counted(x_px, y_px, side_px), **found}
 
     return label
@@ -103,42 +89,7 @@ def read_pixels(tiles: Iterable[LabelledTile], size_px: int = SIZE_PX) -> Iterat
                 yield slide.read(tile.x_px, tile.y_px, tile.side_px, size_px)
 
 
-def _cut(
-    image: Path, mpp: float, across: int, down: int, source: str, patient: str, slide: str, fixed: Labels,
-    label: Labeller = lambda x_px, y_px, side_px: {},
-) -> Iterator[LabelledTile]:  # fmt: skip
-    """Evenly spaced tiles that just fill the image."""
-    (width, height), digest = _look(image)
-    side_px = SIZE_PX * MPP / mpp
-    for y_px in np.linspace(0, height - side_px, down).tolist():
-        for x_px in np.linspace(0, width - side_px, across).tolist():
-            labels = {**fixed, **label(x_px, y_px, side_px), "pixels": f"#{digest}"}
-            yield LabelledTile(image, mpp, x_px, y_px, side_px, source, patient, slide, labels)
-
-
-def _look(path: Path) -> tuple[tuple[int, int], str]:
-    """Size and digest of the decoded pixels of an image: two files with the same pixels give themselves away."""
-    from PIL import Image
-
-    with Image.open(path) as image:
-        return image.size, hashlib.sha256(image.convert("RGB").tobytes()).hexdigest()[:16]
-
-
-def _centre_labels(centres: NDArray[np.float64], shape: tuple[int, int], mpp: float) -> Labeller:
-    def label(x_px: float, y_px: float, side_px: float) -> Labels:
-        count = int(_inside(centres, x_px, y_px, side_px).sum())
-        sides = [min(v + side_px, end) - max(v, 0.0) for v, end in ((y_px, shape[0]), (x_px, shape[1]))]
-        return {"count": float(count), "density": count / (sides[0] * sides[1] * (mpp / 1000) ** 2)}
-
-    return label
-
-
-def _inside(centres: NDArray[np.float64], x_px: float, y_px: float, side_px: float) -> NDArray[np.bool_]:
-    x, y = centres.T
-    return (x >= x_px) & (x < x_px + side_px) & (y >= y_px) & (y < y_px + side_px)
-
-
-SOURCES = {"monuseg": monuseg, "tnbc": tnbc, "breakhis": breakhis, "crchisto": crchisto}
+SOURCES = {"monuseg": monuseg, "tnbc": tnbc, "breakhis": breakhis, "crchisto": crchisto, "histolytics": histolytics}
 
 
 def main() -> None:

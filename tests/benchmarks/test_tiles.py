@@ -5,12 +5,18 @@ import pytest
 from PIL import Image
 
 from benchmarks import tiles
+from benchmarks.typed import typed_labels
 from hmgdm_plugin.schema.errors import InputError
 from hmgdm_plugin.training import labelled
 from hmgdm_plugin.training.labelled import LabelledTile
 
 ROOT = labelled.data_root()
 real = pytest.mark.skipif(not (ROOT / "nuc_monuseg_train").is_dir(), reason=f"no shared data in {ROOT}: set HMGDM_DATA")
+
+
+@pytest.fixture(name="shared", scope="module")
+def _shared():
+    return tiles.build(ROOT, ["monuseg", "tnbc"])
 
 
 @pytest.fixture(name="nuclei")
@@ -24,7 +30,9 @@ def _nuclei(tmp_path):
 
 def test_nuclei_by_hand(nuclei):
     whole = nuclei(0.0, 0.0, 16.0)
-    assert whole == {"count": 3.0, "density": 3 / (16 * 16 * 0.25e-6), "area": 4 * 0.25, "fraction": 15 / 256}
+    by_hand = {"count": 3.0, "density": 3 / (16 * 16 * 0.25e-6), "area": 4 * 0.25, "fraction": 15 / 256}
+    assert whole == {**by_hand, "eccentricity": 0.0}  # two squares and a row of two
+    assert nuclei(4.0, 12.0, 8.0)["eccentricity"] == 1.0
     assert nuclei(0.0, 0.0, 8.0)["area"] == pytest.approx((4 + 9) / 2 * 0.25)
     assert [nuclei(x, 8.0, 8.0)["count"] for x in (0.0, 8.0)] == [0.0, 1.0]
 
@@ -35,6 +43,17 @@ def test_an_empty_tile_has_no_area_and_no_label_for_it(nuclei):
 
 def test_density_counts_only_what_lies_in_the_image(nuclei):
     assert nuclei(8.0, 8.0, 16.0)["density"] == pytest.approx(1 / (8 * 8 * 0.25e-6))
+
+
+def test_types_of_nuclei_by_hand():
+    centres = np.array([(1.0, 1.0)] * 6 + [(2.0, 2.0)] * 3 + [(3.0, 3.0), (30.0, 1.0)])
+    types = np.array(["a"] * 6 + ["b"] * 3 + ["odd", "a"])
+    label = typed_labels(centres, types, ("a", "b", "c"), (64, 64), 0.5)
+    found = label(0.0, 0.0, 16.0)
+    assert found["type"] == "a"
+    assert [found[f"share_{kind}"] for kind in "abc"] == pytest.approx([6 / 9, 3 / 9, 0])
+    assert found["count"] == 10.0
+    assert label(16.0, 0.0, 16.0).keys() == {"count", "density"}  # one typed nucleus: too few for shares
 
 
 def test_csv_round_trip(tmp_path, monkeypatch):
@@ -74,21 +93,29 @@ def test_pixels_are_those_of_the_square(tmp_path):
 
 
 @real
-def test_the_shared_data_give_what_their_readme_says():
-    found = tiles.build(ROOT, ["monuseg", "tnbc"])
-    assert len(found) == 480 + 50
-    assert len({t.patient for t in found}) == 30 + 11
-    assert sum(t.labels["annotation"] == "instances" for t in found) == 13 * 16
-    assert sum(t.labels["count"] for t in found if t.source == "tnbc") == 4056
-    organs = {(t.labels["organ"], t.patient) for t in found if t.source == "monuseg"}
+def test_the_shared_data_give_what_their_readme_says(shared):
+    assert len(shared) == 480 + 50
+    assert len({t.patient for t in shared}) == 30 + 11
+    assert sum(t.labels["annotation"] == "instances" for t in shared) == 13 * 16
+    assert sum(t.labels["count"] for t in shared if t.source == "tnbc") == 4056
+    organs = {(t.labels["organ"], t.patient) for t in shared if t.source == "monuseg"}
     assert sorted(o for o, _ in organs if o in ("lung", "breast", "kidney", "prostate")).count("lung") == 6
-    assert all(t.x_px + t.side_px <= 1000 + 1e-9 for t in found)
-    assert 20 < np.median([t.labels["area"] for t in found]) < 40  # um2: nuclei 5-7 um wide
+    assert all(t.x_px + t.side_px <= 1000 + 1e-9 for t in shared)
+    assert 20 < np.median([t.labels["area"] for t in shared]) < 40  # um2: nuclei 5-7 um wide
 
 
 @real
-def test_no_image_is_there_twice():
+def test_tiles_with_typed_nuclei_are_grouped_by_image():
+    found = tiles.build(ROOT, ["crchisto"])
+    assert len({tile.slide for tile in found}) == 100
+    assert {tile.patient for tile in found} == {"crchisto"}  # they are not named: never folds by patient
+    shares = [[v for k, v in t.labels.items() if k.startswith("share_")] for t in found if "type" in t.labels]
+    assert np.allclose(np.sum(shares, axis=1), 1)
+
+
+@real
+def test_no_image_is_there_twice(shared):
     files = {}
-    for tile in tiles.build(ROOT, ["monuseg", "tnbc"]):
+    for tile in shared:
         files.setdefault(tile.labels["pixels"], set()).add(Path(tile.image).name)
     assert all(len(names) == 1 for names in files.values())

@@ -1,0 +1,55 @@
+"""Real against shuffled neighbourhoods: does an embedding know which entities lie beside which?
+
+The entities of every graph change places: the attributes of its vertices are permuted inside the graph, and those of
+its contacts among its contacts. Positions and topology stay. Mean, spread and every other statistic of the entities, or
+of the contacts, are the same before and after, so that none of them tells the two apart; an embedding that does has
+used which attributes meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..model.batch import LatentBatch
+from ..schema.evaluation import YardstickSettings
+from .judging import Question
+
+SETTINGS = YardstickSettings(name="real neighbourhoods", label="real", kind="classification")
+Embed = Callable[[LatentBatch], Tensor]
+
+
+def shuffled(batch: LatentBatch, generator: torch.Generator) -> LatentBatch:
+    """The graphs of `batch` with their entities, and their contacts, in each other's places."""
+    x, edge = (_within(owner, generator) for owner in (batch.batch, batch.edge_batch))
+    area = None if batch.area is None else batch.area[x]
+    return replace(batch, x=batch.x[x], kind=batch.kind[x], area=area, edge_attr=batch.edge_attr[edge])
+
+
+def embedded(embed: Embed, batches: Iterable[LatentBatch], seed: int = 0) -> NDArray[np.float32]:
+    """Embeddings of all graphs as they are, then of all graphs shuffled: (2 n, d); the seed is of the shuffling."""
+    generator = torch.Generator().manual_seed(seed)
+    real, false = [], []
+    with torch.no_grad():
+        for batch in batches:
+            real.append(embed(batch).cpu().numpy())
+            false.append(embed(shuffled(batch, generator)).cpu().numpy())
+    return np.concatenate([*real, *false])
+
+
+def question(patients: Sequence[str], settings: YardstickSettings = SETTINGS) -> Question:
+    """Which half of the embeddings from `embedded` is real; `patients` (n,) are those of the graphs."""
+    names = np.tile(np.asarray(patients, str), 2)
+    truth = np.repeat([1, 0], len(patients))
+    return Question(settings, np.arange(len(names)), truth, names)
+
+
+def _within(owner: Tensor, generator: torch.Generator) -> Tensor:
+    """A permutation of rows that leaves each in its graph; `owner` (K,) is ascending."""
+    chance = torch.rand(len(owner), generator=generator, dtype=torch.float64).to(owner.device)
+    return torch.argsort(owner + chance)
