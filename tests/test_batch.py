@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
@@ -160,14 +161,19 @@ def test_two_batches_are_compared_number_by_number(
 
 
 def _gone(group: int) -> bool:
-    """Whether nothing of a group of processes is left after two seconds."""
+    """Whether nothing of a group of processes runs after two seconds; who ended and was not yet waited for is gone."""
     for _ in range(40):
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
+        if not any(_runs(process, group) for process in psutil.process_iter()):
             return True
         time.sleep(0.05)
     return False
+
+
+def _runs(process: psutil.Process, group: int) -> bool:
+    try:
+        return os.getpgid(process.pid) == group and process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except (ProcessLookupError, psutil.NoSuchProcess):
+        return False
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without asking it")

@@ -26,6 +26,7 @@ from .worker import MORE_MEMORY, Job, Tell, finished, work
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 DEATHS = 3  # workers that may die in a row without having begun a slide
 
 
@@ -66,24 +67,26 @@ class LocalRun:
             Workers die before they begin.
         """
         try:
-            self._children = [self._started() for _ in range(count)]
+            for _ in range(count):
+                self._start()
             while self._children:
                 ends = {child.pipe: child for child in self._children}
                 for pipe in wait(list(ends)):
                     self._listen(ends[pipe])  # type: ignore[index]
         finally:
-            self._end()
+            with _undisturbed():
+                self._end()
 
-    def _started(self) -> _Child:
-        """A new worker, with signals blocked from its first moment on."""
+    def _start(self) -> None:
+        """Begin a worker; a signal comes before it exists or when it is known."""
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe(duplex=False)
         arguments = (theirs, self._store, self._entries, self._make_job)
         process = context.Process(target=_child, args=arguments, daemon=True)
-        with _signals_blocked():
+        with _undisturbed():
             process.start()
+            self._children.append(_Child(process, ours))
         theirs.close()
-        return _Child(process, ours)
 
     def _listen(self, child: _Child) -> None:
         try:
@@ -111,7 +114,7 @@ class LocalRun:
         self._deaths += 1
         if self._deaths >= DEATHS:
             raise HmgdmError(f"{self._deaths} workers in a row died before a slide", "run hmgdm doctor")
-        self._children.append(self._started())
+        self._start()
 
     def _died_over(self, child: _Child, number: int) -> None:
         """Write down that a slide may have killed its worker."""
@@ -155,12 +158,22 @@ def _follow(parent: Any) -> None:
 
 
 @contextmanager
-def _signals_blocked() -> Iterator[None]:
-    if os.name != "posix":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+def _undisturbed() -> Iterator[None]:
+    """Signals wait until the block has ended; processes started in it never get them.
+
+    To block them is not enough: another thread lets them in, and Python answers them in the main thread all the same.
+    """
+    came: list[int] = []
+    answers = {}
+    if threading.current_thread() is threading.main_thread():
+        answers = {each: signal.signal(each, lambda number, _: came.append(number)) for each in SIGNALS}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS) if os.name == "posix" else None
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if before is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for each, answer in answers.items():
+            signal.signal(each, answer)
+        for number in came[:1]:
+            signal.raise_signal(number)

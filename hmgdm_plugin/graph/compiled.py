@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,13 +48,13 @@ def compiling() -> Iterator[None]:
     """Start to compile what is missing; whoever builds graphs inside calls `wait` first. Nothing outlives the block."""
     for half in missing():
         code, nothing = [sys.executable, "-m", __name__, half], subprocess.DEVNULL
-        _running.append(subprocess.Popen(code, stdin=nothing, stdout=nothing, stderr=nothing))
+        _running.append(subprocess.Popen(code, stdin=subprocess.PIPE, stdout=nothing, stderr=nothing))
     try:
         yield
     finally:
         for process in _running:
             process.kill()
-            process.wait()
+            process.communicate()
         _running.clear()
 
 
@@ -103,5 +104,12 @@ def _example() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     return rgb, np.arange(64 * 64, dtype=np.int32).reshape(64, 64) // 1024
 
 
+def _follow() -> None:
+    """End this process when the one that started it has ended, even by force: its end of the pipe closes then."""
+    os.read(0, 1)
+    os._exit(1)
+
+
 if __name__ == "__main__":
+    threading.Thread(target=_follow, daemon=True).start()
     {"pixels": _pixels, "entities": _entities}[sys.argv[1]]()

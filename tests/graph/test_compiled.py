@@ -51,6 +51,15 @@ def test_nothing_is_left_running_when_the_block_ends(tmp_path: Path, monkeypatch
     assert compiled._running == []
 
 
+def test_compilers_end_with_a_caller_that_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    with compiled.compiling():
+        for process in compiled._running:
+            assert process.stdin is not None
+            process.stdin.close()  # as happens when the caller is gone
+        assert [process.wait(30) for process in compiled._running] == [1, 1]
+
+
 def test_an_older_cache_counts_as_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     for module in compiled.HALVES.values():
