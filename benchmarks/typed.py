@@ -29,33 +29,49 @@ HISTOLYTICS = {"hgsc_nest": "hgsc_nest", "hgsc_stromal_he": "hgsc_stromal_cells"
 HISTOLYTICS_MPP = 0.5
 FEWEST = 8
 
+Nuclei = tuple[NDArray[np.float64], NDArray[np.str_]]  # centres (n, 2) in pixels, types (n,)
+
 
 def crchisto(root: Path) -> Iterator[LabelledTile]:
     """2 x 2 tiles of each of the 100 images; evaluation only, never trained on."""
     folder = root / "nuc_crchisto"
-    nuclei: dict[str, list[tuple[float, float, str]]] = {}
-    for row in rows_of(folder / "nuclei.csv"):
-        nuclei.setdefault(row["file"], []).append((float(row["x"]), float(row["y"]), row["type"]))
+    nuclei = crchisto_nuclei(root)
     for row in rows_of(folder / "index.csv"):
-        own = nuclei.get(row["file"], [])
-        centres = np.array([(x, y) for x, y, _ in own], np.float64).reshape(-1, 2)
-        shape = int(row["height"]), int(row["width"])
-        label = typed_labels(centres, np.array([kind for _, _, kind in own], str), CRCHISTO_TYPES, shape, 0.55)
         image = folder / "images" / row["file"]
+        shape = int(row["height"]), int(row["width"])
+        label = typed_labels(*nuclei[image], CRCHISTO_TYPES, shape, 0.55)
         yield from cut(image, 0.55, 2, 2, "crchisto", "crchisto", image.stem, {"annotation": "centres"}, label)
 
 
 def histolytics(root: Path) -> Iterator[LabelledTile]:
     """3 x 3 tiles of each quarter of the two images."""
-    folder = root / "pypi_histolytics"
-    for name, nuclei in HISTOLYTICS.items():
-        centres, types = _polygons(folder / f"{nuclei}.parquet")
-        label = typed_labels(centres, types, HISTOLYTICS_TYPES, (1500, 1500), HISTOLYTICS_MPP)
+    for image, nuclei in histolytics_nuclei(root).items():
+        label = typed_labels(*nuclei, HISTOLYTICS_TYPES, (1500, 1500), HISTOLYTICS_MPP)
         for number, (x, y) in enumerate(((0, 0), (750, 0), (0, 750), (750, 750)), 1):
-            block, box = f"{name}-quarter-{number}", (x, y, x + 750, y + 750)
+            block, box = f"{image.stem}-quarter-{number}", (x, y, x + 750, y + 750)
             fixed: Labels = {"annotation": "model"}
-            image = folder / f"{name}.jpg"
-            yield from cut(image, HISTOLYTICS_MPP, 3, 3, "histolytics", name, block, fixed, label, box)
+            yield from cut(image, HISTOLYTICS_MPP, 3, 3, "histolytics", image.stem, block, fixed, label, box)
+
+
+def crchisto_nuclei(root: Path) -> dict[Path, Nuclei]:
+    """Typed nuclei of every image of CRCHistoPhenotypes, in its pixels."""
+    folder = root / "nuc_crchisto"
+    found: dict[str, list[tuple[float, float, str]]] = {}
+    for row in rows_of(folder / "nuclei.csv"):
+        found.setdefault(row["file"], []).append((float(row["x"]), float(row["y"]), row["type"]))
+    return {
+        folder / "images" / row["file"]: (
+            np.array([(x, y) for x, y, _ in found.get(row["file"], [])], np.float64).reshape(-1, 2),
+            np.array([kind for _, _, kind in found.get(row["file"], [])], str),
+        )
+        for row in rows_of(folder / "index.csv")
+    }
+
+
+def histolytics_nuclei(root: Path) -> dict[Path, Nuclei]:
+    """Typed nuclei of the two images, in their pixels."""
+    folder = root / "pypi_histolytics"
+    return {folder / f"{name}.jpg": _polygons(folder / f"{nuclei}.parquet") for name, nuclei in HISTOLYTICS.items()}
 
 
 def typed_labels(
@@ -77,7 +93,7 @@ def typed_labels(
     return label
 
 
-def _polygons(path: Path) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
+def _polygons(path: Path) -> Nuclei:
     """Centroids (n, 2) and classes (n,) of the polygons of a GeoParquet file."""
     import shapely
 

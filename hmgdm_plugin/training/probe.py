@@ -58,14 +58,15 @@ def ridge_by_patient(
 
     Returns
     -------
-    Predictions of the shape of `y`; a fold never sees its own patients, not even to choose its penalty.
+    Predictions of the shape of `y`, kept within what the fold's training patients had, as heads do: a single blank tile
+    would decide the score otherwise. A fold never sees its own patients, not even to choose its penalty.
     """
     names, targets = np.asarray(patients, str), y.reshape(len(y), -1).astype(np.float64)
     out = np.empty_like(targets)
     for fold in np.unique(folds):
         train, test = folds != fold, folds == fold
         weight, bias = ridge_fit(x[train], targets[train], names[train], alphas)
-        out[test] = x[test] @ weight.T + bias
+        out[test] = np.clip(x[test] @ weight.T + bias, targets[train].min(0), targets[train].max(0))
     return out.reshape(y.shape)
 
 

@@ -30,7 +30,8 @@ def _ridge_by_refitting(x, y, who, folds, alphas):
                 held = who[train] == patient
                 model = Ridge(alpha=alpha).fit(z[~held], y[train][~held])
                 errors[alpha] += float(((model.predict(z[held]) - y[train][held]) ** 2).sum())
-        out[test] = Ridge(alpha=min(errors, key=errors.get)).fit(z, y[train]).predict(new)
+        guess = Ridge(alpha=min(errors, key=errors.get)).fit(z, y[train]).predict(new)
+        out[test] = guess.clip(y[train].min(), y[train].max())
     return out
 
 
@@ -40,6 +41,13 @@ def test_ridge_equals_refitting_without_each_patient(d):
     folds = patient_folds(list(who), 4, 0)
     expected = _ridge_by_refitting(x, y, who, folds, probe.ALPHAS)
     np.testing.assert_allclose(probe.ridge_by_patient(x, y, list(who), folds), expected, rtol=1e-6)
+
+
+def test_a_tile_unlike_all_others_gets_no_answer_unlike_all_others():
+    x, y, _, who = make_problem()
+    x[7] *= 1e4
+    guess = probe.ridge_by_patient(x, y, list(who), patient_folds(list(who), 4, 0))
+    assert y.min() <= guess[7] <= y.max()
 
 
 def test_targets_do_not_disturb_each_other():
