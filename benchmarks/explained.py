@@ -14,8 +14,9 @@ from hmgdm_plugin.analysis.encode import EncodedTile
 from hmgdm_plugin.analysis.faithful import Explained, explained
 from hmgdm_plugin.graph.build import build
 from hmgdm_plugin.model.batch import LatentBatch, repeated, subgraph
-from hmgdm_plugin.model.heads import GatedHead
+from hmgdm_plugin.model.heads import EPSILON, GatedHead
 from hmgdm_plugin.model.hmgdm import HMGDM
+from hmgdm_plugin.model.importance import evidence
 from hmgdm_plugin.schema.graph import batched
 from hmgdm_plugin.schema.space import Tile
 from hmgdm_plugin.slide.reader import open_slide
@@ -24,7 +25,7 @@ from hmgdm_plugin.zoo.card import Head
 from hmgdm_plugin.zoo.load import LoadedModel
 
 SHOWN = ("contribution", "gradient x input", "gate")
-WITHOUT, NUCLEI, AREA = "answer without it", "nuclei", "area"
+WITHOUT, SHARE, NUCLEI, AREA = "answer without it", "additive share", "nuclei", "area"
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int32]
@@ -64,6 +65,9 @@ def importances(
     found = {name: said.order(name) for name in SHOWN}
     found[WITHOUT] = without_each(model.encoder, head_of(model, shown), seen.encoded.latent, said)
     pixels = np.bincount(seen.labels.ravel(), minlength=len(said.gate)).astype(np.float64)
+    tokens, latent = seen.encoded.tokens, seen.encoded.latent
+    part = additive_share(head_of(model, shown), tokens, latent.batch, 1, said.output, latent.area)
+    found[SHARE] = part.detach().double().numpy()
     found[AREA] = pixels
     if mask is not None:
         found[NUCLEI] = np.bincount(seen.labels.ravel(), mask.ravel(), len(pixels)) / np.maximum(pixels, 1)
@@ -71,15 +75,37 @@ def importances(
 
 
 def without_each(model: HMGDM, head: GatedHead, latent: LatentBatch, said: Explained) -> Floats:
-    """By how much the raw answer falls (N,) when each entity alone is taken out and the graph encoded again."""
+    """By how much the evidence falls (N,) when each entity alone is taken out and the graph encoded again."""
     n = latent.x.shape[0]
     if n < 2:
         return np.zeros(n)
     with torch.no_grad():
         rest = subgraph(repeated(latent, n), ~torch.eye(n, dtype=torch.bool).flatten())
-        left = head(model.embed(rest).tokens(), rest.batch, n, rest.area).raw[:, said.output]
-        whole = head(model.embed(latent).tokens(), latent.batch, 1, latent.area).raw[0, said.output]
-    return (whole - left).double().numpy()
+        left = head(model.embed(rest).tokens(), rest.batch, n, rest.area).raw
+        whole = head(model.embed(latent).tokens(), latent.batch, 1, latent.area).raw
+    return (evidence(head, whole, said.output) - evidence(head, left, said.output)).double().numpy()
+
+
+def additive_share(
+    head: GatedHead, tokens: Tensor, batch: Tensor, num_graphs: int, output: int, area: Tensor | None = None
+) -> Tensor:
+    """What each vertex (N,) adds to the `evidence` of the head's `output` in its graph through the gated pooling.
+
+    ``gate_i * relevance_i``, with ``relevance_i = w_mean . z_i + w_std . ((z_i - mean)^2 + eps) / std`` for tokens z_i,
+    gated mean and std. The mean is linear, so its part is exact; the std is shared in proportion to each vertex's
+    squared distance from the mean, weighed by its gate. A graph's contributions sum to its raw output less the bias.
+    For a class, w is the gradient of its log-odds: its own weights less those of the others, each by its share of the
+    rest. So what speaks for all classes alike adds nothing; of two classes the log-odds are shared out exactly.
+    """
+    pooled = head.pool(tokens, batch, num_graphs, area)
+    raw = head.linear(torch.cat([pooled.mean, pooled.std], dim=1))
+    own = torch.zeros_like(raw[0]).index_fill(0, torch.tensor([output], device=raw.device), 1)
+    direction = own.expand_as(raw)
+    if head.kind == "classification":
+        direction = own - raw.masked_fill(own.bool(), -torch.inf).softmax(1)
+    w_mean, w_std = (direction @ head.linear.weight)[batch].chunk(2, dim=1)
+    spread = ((pooled.z - pooled.mean[batch]).square() + EPSILON) / pooled.std[batch]
+    return pooled.gate * (pooled.z * w_mean + spread * w_std).sum(1)
 
 
 def contact_curve(model: HMGDM, head: GatedHead, latent: LatentBatch, order: Tensor, output: int, steps: int) -> Floats:

@@ -16,19 +16,17 @@ the curves as pictures into FOLDER. Columns, each with its 95 % interval over pa
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.believed import CONTACTS, METHODS, ORDERS, STEPS, Measured, pictures, table, versus
 from benchmarks.explained import (
     AREA,
-    NUCLEI,
     SHOWN,
-    WITHOUT,
     Look,
     contact_curve,
     head_of,
@@ -40,46 +38,16 @@ from hmgdm_plugin.analysis.faithful import Explained
 from hmgdm_plugin.model.heads import GatedHead
 from hmgdm_plugin.model.hmgdm import HMGDM
 from hmgdm_plugin.model.importance import both_curves
-from hmgdm_plugin.report.pictures import curves as draw_curves
-from hmgdm_plugin.training import intervals, metrics
+from hmgdm_plugin.training import metrics
 from hmgdm_plugin.training.labelled import LabelledTile, read_csv
 from hmgdm_plugin.zoo.card import Head
 from hmgdm_plugin.zoo.load import LoadedModel, load
 
-METHODS = (*SHOWN, WITHOUT)
-ORDERS = (*METHODS, NUCLEI, AREA)
-CONTACTS = "contact gradient x input"
-STEPS, RANDOM_ORDERS = 10, 3
+RANDOM_ORDERS = 3
 SHIFTS_PX = ((3, 0), (0, 3))
 GRID = 4  # every so many pixels are compared
 
 Floats = NDArray[np.float64]
-
-
-@dataclass
-class Measured:
-    """Numbers of each tile: curves by way and order, and single numbers by column and method."""
-
-    patients: list[str] = field(default_factory=list)
-    answers: list[float] = field(default_factory=list)
-    curves: dict[tuple[str, str], list[Floats]] = field(default_factory=dict)
-    numbers: dict[tuple[str, str], list[float]] = field(default_factory=dict)
-
-    def curve(self, way: str, order: str, values: Floats) -> None:
-        self.curves.setdefault((way, order), []).append(values)
-
-    def number(self, column: str, method: str, value: float) -> None:
-        self.numbers.setdefault((column, method), []).append(value)
-
-    def deviation(self) -> float:
-        """Of the answer over the tiles: the unit of the curves."""
-        return max(float(np.std(self.answers)), 1e-9)
-
-    def gap(self, way: str, order: str, rival: str) -> Floats:
-        """How much better than `rival` an order is, per tile: lower while deleting, higher while inserting."""
-        sign = 1 if way.endswith("deletion") else -1
-        mean = {name: np.stack(self.curves[way, name])[:, 1:-1].mean(1) for name in (order, rival)}
-        return sign * (mean[rival] - mean[order]) / self.deviation()
 
 
 def some(tiles: Sequence[LabelledTile], per_patient: int) -> list[LabelledTile]:
@@ -166,62 +134,9 @@ def _shifts(
         there = np.s_[max(-dy, 0) : size + min(-dy, 0) : GRID, max(-dx, 0) : size + min(-dx, 0) : GRID]
         for name in METHODS:
             a, b = scores[name][seen.labels][here].ravel(), others[name][moved.labels][there].ravel()
-            found[name].append(rank_correlation(a, b))
+            found[name].append(float(metrics.spearman(a, b, np.ones((1, len(a))))[0]))
     for name, values in found.items():
         out.number("shift", name, float(np.mean(values)))
-
-
-def rank_correlation(a: Floats, b: Floats) -> float:
-    """Spearman's, ties at their middle rank."""
-    return float(metrics.spearman(a, b, np.ones((1, len(a))))[0])
-
-
-def over_patients(values: Sequence[float] | Floats, patients: Sequence[str]) -> intervals.Interval:
-    """Mean over tiles with its interval over patients; tiles without a number are left out."""
-    numbers = np.asarray(values, np.float64)
-    known = np.isfinite(numbers)
-    weights = intervals.resamples(np.asarray(patients, str)[known])
-    return intervals.interval(weights @ numbers[known] / weights.sum(1))
-
-
-def table(found: Measured, seeds: Mapping[str, Sequence[float]]) -> str:
-    """The table of one head as markdown."""
-    lines = ["| order | deletion v random | v nuclei | insertion v random | v nuclei | shift | seed | nuclei |"]
-    lines.append("|---|---|---|---|---|---|---|---|")
-
-    def cell(values: Callable[[], Sequence[float] | Floats]) -> str:
-        try:
-            return str(over_patients(values(), found.patients))
-        except KeyError:
-            return "-"
-
-    for name in ORDERS:
-        gaps = [(way, rival) for way in ("deletion", "insertion") for rival in ("random", NUCLEI)]
-        cells = [
-            "-" if rival == name else cell(lambda w=way, r=rival, o=name: found.gap(w, o, r)) for way, rival in gaps
-        ]
-        cells.append(cell(lambda o=name: found.numbers["shift", o]))
-        cells.append(cell(lambda o=name: seeds[o]))
-        cells.append(cell(lambda o=name: found.numbers["nuclei", o]))
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    gap = cell(lambda: found.gap("contact deletion", CONTACTS, "random"))
-    lines.append(f"| {CONTACTS} | {gap} | - | - | - | - | - | - |")
-    return "\n".join(lines)
-
-
-def pictures(found: Measured, shown: Head, folder: Path) -> None:
-    """Both curves of one head: change of the answer in its deviations, mean over tiles with 95 % interval."""
-    share = 100 * np.arange(STEPS + 1) / STEPS
-    for way, start, text in (("deletion", 0, "removed"), ("insertion", -1, "kept")):
-        series = {}
-        for name in (*METHODS, NUCLEI, "random"):
-            rows = np.stack(found.curves[way, name]) / found.deviation()
-            rows = rows - rows[:, [start]]
-            bands = [over_patients(column, found.patients) for column in rows.T]
-            series[name] = tuple(np.array([getattr(b, part) for b in bands]) for part in ("value", "low", "high"))
-        path = folder / f"explanation-{shown.name}-{way}.png"
-        axes = f"{text}, most important first (%)", "change (deviations of the answer)"
-        draw_curves(path, share, series, f"{shown.title}: {way}", *axes)
 
 
 def main() -> None:
@@ -248,6 +163,7 @@ def main() -> None:
         seeds = seeds_of(tiles, looks, model, specs[name], label) if label else {}
         print(f"\n{specs[name].title}, {len(tiles)} tiles of {len(set(found.patients))} patients\n", flush=True)
         print(table(found, seeds), flush=True)
+        print(f"\nHow much better, tile by tile:\n\n{versus(found, seeds, SHOWN[0])}", flush=True)
         pictures(found, specs[name], asked.folder)
 
 

@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.explained import AREA, SHOWN, WITHOUT, Look, importances, look
+from benchmarks.believed import METHODS
+from benchmarks.explained import AREA, Look, importances, look
 from benchmarks.squares import inside
 from benchmarks.typed import Nuclei, crchisto_nuclei, histolytics_nuclei
 from hmgdm_plugin.model.heads import GatedHead
@@ -30,7 +31,6 @@ from hmgdm_plugin.training.labelled import LabelledTile, data_root, read_csv
 from hmgdm_plugin.zoo.card import Head
 from hmgdm_plugin.zoo.load import LoadedModel, load
 
-METHODS = (*SHOWN, WITHOUT)
 HAEMATOXYLIN = "haematoxylin"
 FEWEST = 3  # nuclei of the type, and of other types, that a tile needs to be asked
 NUCLEI = {"crchisto": crchisto_nuclei, "histolytics": histolytics_nuclei}

@@ -116,11 +116,11 @@ def answer(tile: EncodedTile, model: LoadedModel, heads: Sequence[Head], shown: 
     import torch
 
     from ..model.heads import ClusterHead, GatedHead
-    from ..model.importance import gate_contribution
+    from ..model.importance import contribution
 
     latent, values = tile.latent, {}
     components = np.zeros(3)
-    contribution = np.zeros(len(tile.tokens))
+    added = np.zeros(len(tile.tokens))
     with torch.no_grad():
         for spec in heads:
             head = model.heads[spec.name].cpu()
@@ -133,6 +133,6 @@ def answer(tile: EncodedTile, model: LoadedModel, heads: Sequence[Head], shown: 
             values[spec.name] = value
             if spec is shown:
                 which = int(value.argmax()) if output < 0 else output
-                parts = gate_contribution(head, tile.tokens, latent.batch, 1, which, latent.area)
-                contribution = parts.double().numpy()
-    return TileAnswer(values, components, contribution)
+                parts = contribution(head, tile.tokens, latent.batch, 1, which, latent.area)
+                added = parts.double().numpy()
+    return TileAnswer(values, components, added)

@@ -12,7 +12,7 @@ import shapely
 
 from ..qupath.geojson import Feature
 from ..report import page, pictures
-from ..report.sentences import faithfulness
+from ..report.sentences import faithfulness, importance_meaning, importance_unit
 from ..schema import run
 from .answers import TOP_ENTITIES, TopEntity
 from .crops import crop_of
@@ -91,7 +91,7 @@ class Explanation:
             field.contribution,
             title,
             mpp,
-            "SD of the answer",
+            importance_unit(self.shown.kind),
         )
         curves = self._curves(faithful)
         page.write_report(
@@ -106,8 +106,7 @@ class Explanation:
                 ),
                 tiles=len(self.plan.tiles),
                 entities=[crop_of(self.plan.slide, each) for each in self.top],
-                entities_note="What each entity added to the answer of its tile through the gated pooling, in standard "
-                "deviations of the answer.",
+                entities_note=importance_meaning(self.shown.kind),
                 curves=curves,
                 curves_note=self._faith(faithful) if curves else "",
                 notes=list(self.plan.notes),

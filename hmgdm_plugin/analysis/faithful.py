@@ -36,7 +36,8 @@ class Explained:
     value, output : float, int
         The answer in its unit, and which output it is.
     gate, contribution, gradient : (N,) float64
-        Weight in the pooling; what the entity added through it; gradient x input. The last two of the raw answer.
+        Weight in the pooling; by how much the answer falls without the entity in it; gradient x input. The last two of
+        the raw answer, or of the log-odds of a class against the others.
     contacts : (M,) float64
         Gradient x input of the contacts.
     """
@@ -57,17 +58,17 @@ def explained(tile: EncodedTile, model: LoadedModel, shown: Head, output: int) -
     """Importance of the entities and contacts of `tile` for `output` of the head (-1: the likeliest class)."""
     import torch
 
-    from ..model.importance import gate_contribution, gradient_x_input
+    from ..model.importance import contribution, gradient_x_input
 
     head, latent, device = _head(model, shown), tile.latent, model.device
     with torch.no_grad():
         said = head(tile.tokens.to(device), latent.batch.to(device), 1, latent.to(device).area)
         which = int(said.value[0].argmax()) if output < 0 else output
         on_device = latent.to(device)
-        added = gate_contribution(head, tile.tokens.to(device), on_device.batch, 1, which, on_device.area)
+        added = contribution(head, tile.tokens.to(device), on_device.batch, 1, which, on_device.area)
     vertices, edges = gradient_x_input(model.encoder, head, on_device, which)
-    gate, contribution, gradient, contacts = (_numpy(each) for each in (said.gate, added, vertices, edges))
-    return Explained(float(said.value[0, which]), which, gate, contribution, gradient, contacts)
+    parts = [_numpy(each) for each in (said.gate, added, vertices, edges)]
+    return Explained(float(said.value[0, which]), which, *parts)
 
 
 def score_without(

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..report import page, pictures
 from ..report.crop import crop_png
+from ..report.sentences import importance_meaning, importance_unit
 from ..schema import run
 from .crops import crop_of
 from .encode import encode_tiles
@@ -24,10 +25,7 @@ if TYPE_CHECKING:
     from .answers import SlideAnswers
     from .plan import Plan
 
-_NOTE = (
-    "Importance: what an entity added to the answer of its tile through the gated pooling, in standard deviations of "
-    "the answer. Shown are those that raised it most; hmgdm explain checks whether they can be believed."
-)
+_NOTE = "Shown are those that raised it most; hmgdm explain checks whether they can be believed."
 _CAPTIONS = {
     "importance": "Around the entity that mattered most: green entities raised the answer, blue ones lowered it.",
     "components": "Embeddings as colours: tiles of similar colour look alike to the model.",
@@ -74,7 +72,7 @@ class Presentation:
                 components=self._components() if clusters else None,
                 importance=page.Picture(self._importance().read_bytes(), _CAPTIONS["importance"]),
                 entities=[crop_of(self.slide, each) for each in self.answers.top],
-                entities_note=_NOTE,
+                entities_note=f"{importance_meaning(self.shown.kind)} {_NOTE}",
                 notes=list(notes),
                 card=in_short(self.model.card, self.heads),
                 files=self._files(),
@@ -142,7 +140,7 @@ class Presentation:
         path = self._path("importance")
         title = f"What each entity added to: {self.shown.title}"
         pictures.entity_overlay(
-            path, image, (x, y), side / len(image), outlines, values, title, self.mpp, "SD of the answer"
+            path, image, (x, y), side / len(image), outlines, values, title, self.mpp, importance_unit(self.shown.kind)
         )
         return path
 

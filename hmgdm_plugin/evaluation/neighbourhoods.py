@@ -21,24 +21,25 @@ from ..schema.evaluation import YardstickSettings
 from .judging import Question
 
 SETTINGS = YardstickSettings(name="real neighbourhoods", label="real", kind="classification")
+SHARE = 0.25  # of the entities that move: with all of them, even random weights tell real from shuffled
 Embed = Callable[[LatentBatch], Tensor]
 
 
-def shuffled(batch: LatentBatch, generator: torch.Generator) -> LatentBatch:
-    """The graphs of `batch` with their entities, and their contacts, in each other's places."""
-    x, edge = (_within(owner, generator) for owner in (batch.batch, batch.edge_batch))
+def shuffled(batch: LatentBatch, generator: torch.Generator, share: float = SHARE) -> LatentBatch:
+    """The graphs of `batch` with a `share` of their entities, and of their contacts, in each other's places."""
+    x, edge = (_within(owner, generator, share) for owner in (batch.batch, batch.edge_batch))
     area = None if batch.area is None else batch.area[x]
     return replace(batch, x=batch.x[x], kind=batch.kind[x], area=area, edge_attr=batch.edge_attr[edge])
 
 
-def embedded(embed: Embed, batches: Iterable[LatentBatch], seed: int = 0) -> NDArray[np.float32]:
+def embedded(embed: Embed, batches: Iterable[LatentBatch], seed: int = 0, share: float = SHARE) -> NDArray[np.float32]:
     """Embeddings of all graphs as they are, then of all graphs shuffled: (2 n, d); the seed is of the shuffling."""
     generator = torch.Generator().manual_seed(seed)
     real, false = [], []
     with torch.no_grad():
         for batch in batches:
             real.append(embed(batch).cpu().numpy())
-            false.append(embed(shuffled(batch, generator)).cpu().numpy())
+            false.append(embed(shuffled(batch, generator, share)).cpu().numpy())
     return np.concatenate([*real, *false])
 
 
@@ -49,7 +50,10 @@ def question(patients: Sequence[str], settings: YardstickSettings = SETTINGS) ->
     return Question(settings, np.arange(len(names)), truth, names)
 
 
-def _within(owner: Tensor, generator: torch.Generator) -> Tensor:
-    """A permutation of rows that leaves each in its graph; `owner` (K,) is ascending."""
-    chance = torch.rand(len(owner), generator=generator, dtype=torch.float64).to(owner.device)
-    return torch.argsort(owner + chance)
+def _within(owner: Tensor, generator: torch.Generator, share: float) -> Tensor:
+    """A permutation of a random share of the rows that leaves each in its graph; `owner` (K,) is ascending."""
+    pick, chance = torch.rand(2, len(owner), generator=generator, dtype=torch.float64).to(owner.device)
+    moved = (pick < share).nonzero().squeeze(1)
+    out = torch.arange(len(owner), device=owner.device)
+    out[moved] = moved[torch.argsort(owner[moved] + chance[moved])]
+    return out

@@ -1,4 +1,4 @@
-"""Which entities and contacts carry an answer: gradient x input, gate contributions, deletion and insertion."""
+"""Which entities and contacts carry an answer: contributions, gradient x input, deletion and insertion."""
 
 from __future__ import annotations
 
@@ -13,8 +13,16 @@ from .heads import EPSILON, GatedHead
 from .hmgdm import HMGDM
 
 
+def evidence(head: GatedHead, raw: Tensor, output: int) -> Tensor:
+    """What is explained (B,) of raw answers (B, outputs): a number itself; a class by its log-odds against the rest."""
+    if head.kind == "regression":
+        return raw[:, output]
+    rest = torch.arange(raw.shape[1], device=raw.device) != output
+    return raw[:, output] - raw[:, rest].logsumexp(1)
+
+
 def gradient_x_input(model: HMGDM, head: GatedHead, batch: LatentBatch, output: int) -> tuple[Tensor, Tensor]:
-    """Signed relevance of every vertex (N,) and edge (M,) for the head's raw `output`.
+    """Signed relevance of every vertex (N,) and edge (M,) for the `evidence` of the head's `output`.
 
     Gradient times input (captum), summed over attribute dimensions; each graph's relevance is that of its own answer.
     In a model without edge stream the edges' attributes are not read: zeros.
@@ -23,28 +31,32 @@ def gradient_x_input(model: HMGDM, head: GatedHead, batch: LatentBatch, output: 
 
     def answer(x: Tensor, edge_attr: Tensor = batch.edge_attr) -> Tensor:
         tokens = model.embed(replace(batch, x=x, edge_attr=edge_attr)).tokens()
-        return head(tokens, batch.batch, batch.num_graphs, batch.area).raw
+        return evidence(head, head(tokens, batch.batch, batch.num_graphs, batch.area).raw, output)
 
     inputs = tuple(each.detach().clone().requires_grad_() for each in (batch.x, batch.edge_attr))
     with torch.enable_grad():
-        parts = InputXGradient(answer).attribute(inputs if model.settings.edges else inputs[:1], target=output)
+        parts = InputXGradient(answer).attribute(inputs if model.settings.edges else inputs[:1])
     relevance = [part.detach().sum(1) for part in parts]
     return relevance[0], relevance[1] if model.settings.edges else batch.edge_attr.new_zeros(batch.edge_attr.shape[0])
 
 
-def gate_contribution(
+def contribution(
     head: GatedHead, tokens: Tensor, batch: Tensor, num_graphs: int, output: int, area: Tensor | None = None
 ) -> Tensor:
-    """What each vertex (N,) adds to the head's raw `output` of its graph through the gated pooling.
+    """What each vertex (N,) adds to the `evidence` of `output`: by how much that falls without it in the gated pooling.
 
-    ``gate_i * relevance_i``, with ``relevance_i = w_mean . z_i + w_std . ((z_i - mean)^2 + eps) / std`` for tokens z_i,
-    gated mean and std. The mean is linear, so its part is exact; the std is shared in proportion to each vertex's
-    squared distance from the mean, weighed by its gate. A graph's contributions sum to its raw output less the bias.
+    The other vertices keep their tokens and share its gate g: with d its distance from the mean and o = g / (1 - g),
+    the mean becomes ``mean - o d``, the variance ``var + o (var - d^2) - (o d)^2``. 0 for the only vertex of a graph.
     """
     pooled = head.pool(tokens, batch, num_graphs, area)
-    w_mean, w_std = head.linear.weight[output].chunk(2)
-    spread = ((pooled.z - pooled.mean[batch]).square() + EPSILON) / pooled.std[batch]
-    return pooled.gate * (pooled.z @ w_mean + spread @ w_std)
+    gate, far = pooled.gate[:, None], pooled.z - pooled.mean[batch]
+    odds = gate / (1 - gate).clamp(min=EPSILON)
+    variance = pooled.std.square()[batch] - EPSILON
+    variance = (variance + odds * (variance - far.square()) - (odds * far).square()).clamp(min=0)
+    without = head.linear(torch.cat([pooled.mean[batch] - odds * far, (variance + EPSILON).sqrt()], dim=1))
+    whole = head.linear(torch.cat([pooled.mean, pooled.std], dim=1))
+    fall = evidence(head, whole, output)[batch] - evidence(head, without, output)
+    return torch.where(torch.bincount(batch, minlength=num_graphs)[batch] > 1, fall, torch.zeros_like(fall))
 
 
 def deletion_curve(model: HMGDM, head: GatedHead, batch_of_one: LatentBatch, order: Tensor, steps: int = 10) -> Tensor:

@@ -29,3 +29,16 @@ def faithfulness(gap: float, low: float, high: float, unit: str = "") -> str:
         "Taking away first the entities that raised the answer did not make it clearly lower than taking entities away "
         f"at random: {numbers}. Do not rely on this explanation."
     )
+
+
+def importance_unit(kind: str) -> str:
+    """Unit of an entity's importance for a head of that kind."""
+    return "SD of the answer" if kind == "regression" else "log-odds"
+
+
+def importance_meaning(kind: str) -> str:
+    """What an entity's importance is, for a head of that kind."""
+    unit = "standard deviations of the answer" if kind == "regression" else "log-odds of the class against all others"
+    return (
+        f"Importance: by how much the answer falls when the entity is left out of the pooling of its tile, in {unit}."
+    )

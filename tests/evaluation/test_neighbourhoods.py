@@ -45,7 +45,7 @@ def test_who_lies_beside_whom_is_known_to_those_who_look_and_chance_to_the_mean(
         gap = (batch.x[batch.edge_index[0]] - batch.x[batch.edge_index[1]]).abs()
         return segment_mean(gap, batch.edge_batch, batch.num_graphs)
 
-    found = {name: embedded(embed, [rings()]) for name, embed in (("mean", mean), ("contrast", contrast))}
+    found = {name: embedded(embed, [rings()], share=1.0) for name, embed in (("mean", mean), ("contrast", contrast))}
     asked = question([f"p{k // 5}" for k in range(TILES)])
     answers = {name: [asked.guess(x)] for name, x in found.items()}
     rows = judging.measured(asked, answers, {name: x.shape[1] for name, x in found.items()}, "mean")

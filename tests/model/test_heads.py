@@ -9,8 +9,9 @@ from hmgdm_plugin.model.batch import LatentBatch, repeated, subgraph
 from hmgdm_plugin.model.heads import ClusterHead, GatedHead
 from hmgdm_plugin.model.importance import (
     both_curves,
+    contribution,
     deletion_curve,
-    gate_contribution,
+    evidence,
     gradient_x_input,
     insertion_curve,
 )
@@ -91,24 +92,23 @@ def test_head_finds_the_telling_entity():
     assert all(p.grad.abs().sum() > 0 for p in head.parameters())
 
 
-@pytest.mark.parametrize("output", [0, 1])
-def test_gate_contributions_sum_to_the_answer_less_the_bias(output):
-    head = lively(GatedHead(4, 2, "regression"))
-    tokens = torch.randn(6, 4)
-    area = torch.rand(6) + 0.1
-    given = gate_contribution(head, tokens, BATCH, 4, output, area)
-    raw = head(tokens, BATCH, 4, area).raw[:, output] - head.linear.bias[output]
-    torch.testing.assert_close(torch.zeros(4).index_add(0, BATCH, given)[[0, 1, 3]], raw[[0, 1, 3]])
+@pytest.mark.parametrize(("kind", "outputs"), [("regression", 2), ("classification", 2), ("classification", 3)])
+def test_a_contribution_is_the_fall_of_the_answer_without_that_entity(kind, outputs):
+    head = lively(GatedHead(4, outputs, kind)).double()
+    tokens, area = torch.randn(6, 4).double(), torch.rand(6).double() + 0.1
+    given = contribution(head, tokens, BATCH, 4, 1, area)
+    whole = evidence(head, head(tokens, BATCH, 4, area).raw, 1)
+    for k in range(5):
+        rest = torch.arange(6) != k
+        left = evidence(head, head(tokens[rest], BATCH[rest], 4, area[rest]).raw, 1)
+        torch.testing.assert_close(given[k], (whole - left)[BATCH[k]])
+    assert given[5] == 0  # alone in its graph
 
 
-def test_gate_contribution_of_the_mean_is_exact():
-    head = lively(GatedHead(4, 1, "regression"))
-    with torch.no_grad():
-        head.linear.weight[:, 4:] = 0
-    tokens = torch.randn(6, 4)
-    pooled = head.pool(tokens, BATCH, 4)
-    wanted = pooled.gate * (pooled.z @ head.linear.weight[0, :4])
-    torch.testing.assert_close(gate_contribution(head, tokens, BATCH, 4, 0), wanted)
+def test_evidence_of_a_class_is_its_log_odds():
+    head = lively(GatedHead(4, 3, "classification"))
+    said = head(torch.randn(6, 4), BATCH, 4)
+    torch.testing.assert_close(evidence(head, said.raw, 2), said.value[:, 2].logit(), atol=1e-4, rtol=1e-4)
 
 
 def test_clusters_are_nearest_in_whitened_space():

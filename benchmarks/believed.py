@@ -1,0 +1,111 @@
+"""Numbers of explanations, tile by tile, and what they come to: tables with intervals over patients, and curves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.explained import AREA, NUCLEI, SHARE, SHOWN, WITHOUT
+from hmgdm_plugin.report.pictures import curves as draw_curves
+from hmgdm_plugin.training import intervals
+from hmgdm_plugin.zoo.card import Head
+
+METHODS = (*SHOWN, WITHOUT, SHARE)
+ORDERS = (*METHODS, NUCLEI, AREA)
+CONTACTS = "contact gradient x input"
+STEPS = 10
+
+Floats = NDArray[np.float64]
+
+
+@dataclass
+class Measured:
+    """Numbers of each tile: curves by way and order, and single numbers by column and method."""
+
+    patients: list[str] = field(default_factory=list)
+    answers: list[float] = field(default_factory=list)
+    curves: dict[tuple[str, str], list[Floats]] = field(default_factory=dict)
+    numbers: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+
+    def curve(self, way: str, order: str, values: Floats) -> None:
+        self.curves.setdefault((way, order), []).append(values)
+
+    def number(self, column: str, method: str, value: float) -> None:
+        self.numbers.setdefault((column, method), []).append(value)
+
+    def deviation(self) -> float:
+        """Of the answer over the tiles: the unit of the curves."""
+        return max(float(np.std(self.answers)), 1e-9)
+
+    def gap(self, way: str, order: str, rival: str) -> Floats:
+        """How much better than `rival` an order is, per tile: lower while deleting, higher while inserting."""
+        sign = 1 if way.endswith("deletion") else -1
+        mean = {name: np.stack(self.curves[way, name])[:, 1:-1].mean(1) for name in (order, rival)}
+        return sign * (mean[rival] - mean[order]) / self.deviation()
+
+
+def over_patients(values: Sequence[float] | Floats, patients: Sequence[str]) -> intervals.Interval:
+    """Mean over tiles with its interval over patients; tiles without a number are left out."""
+    numbers = np.asarray(values, np.float64)
+    known = np.isfinite(numbers)
+    weights = intervals.resamples(np.asarray(patients, str)[known])
+    return intervals.interval(weights @ numbers[known] / weights.sum(1))
+
+
+def table(found: Measured, seeds: Mapping[str, Sequence[float]]) -> str:
+    """The table of one head as markdown."""
+    lines = ["| order | deletion v random | v nuclei | insertion v random | v nuclei | shift | seed | nuclei |"]
+    lines.append("|---|---|---|---|---|---|---|---|")
+
+    def cell(values: Callable[[], Sequence[float] | Floats]) -> str:
+        try:
+            return str(over_patients(values(), found.patients))
+        except KeyError:
+            return "-"
+
+    for name in ORDERS:
+        gaps = [(way, rival) for way in ("deletion", "insertion") for rival in ("random", NUCLEI)]
+        cells = [
+            "-" if rival == name else cell(lambda w=way, r=rival, o=name: found.gap(w, o, r)) for way, rival in gaps
+        ]
+        cells.append(cell(lambda o=name: found.numbers["shift", o]))
+        cells.append(cell(lambda o=name: seeds[o]))
+        cells.append(cell(lambda o=name: found.numbers["nuclei", o]))
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    gap = cell(lambda: found.gap("contact deletion", CONTACTS, "random"))
+    lines.append(f"| {CONTACTS} | {gap} | - | - | - | - | - | - |")
+    return "\n".join(lines)
+
+
+def versus(found: Measured, seeds: Mapping[str, Sequence[float]], first: str) -> str:
+    """How much better the method `first` is than every other, tile by tile, as markdown."""
+    lines = [f"| {first} against | deletion | insertion | shift | seed | nuclei |", "|---|---|---|---|---|---|"]
+    for name in METHODS:
+        if name == first:
+            continue
+        cells = [found.gap(way, first, name) for way in ("deletion", "insertion")]
+        pairs = [found.numbers["shift", name], seeds.get(name), found.numbers["nuclei", name]]
+        own = [found.numbers["shift", first], seeds.get(first), found.numbers["nuclei", first]]
+        numbers = [None if b is None or a is None else np.subtract(a, b) for a, b in zip(own, pairs, strict=True)]
+        shown = ["-" if each is None else str(over_patients(each, found.patients)) for each in (*cells, *numbers)]
+        lines.append(f"| {name} | {' | '.join(shown)} |")
+    return "\n".join(lines)
+
+
+def pictures(found: Measured, shown: Head, folder: Path) -> None:
+    """Both curves of one head: change of the answer in its deviations, mean over tiles with 95 % interval."""
+    share = 100 * np.arange(STEPS + 1) / STEPS
+    for way, start, text in (("deletion", 0, "removed"), ("insertion", -1, "kept")):
+        series = {}
+        for name in (*METHODS, NUCLEI, "random"):
+            rows = np.stack(found.curves[way, name]) / found.deviation()
+            rows = rows - rows[:, [start]]
+            bands = [over_patients(column, found.patients) for column in rows.T]
+            series[name] = tuple(np.array([getattr(b, part) for b in bands]) for part in ("value", "low", "high"))
+        path = folder / f"explanation-{shown.name}-{way}.png"
+        axes = f"{text}, most important first (%)", "change (deviations of the answer)"
+        draw_curves(path, share, series, f"{shown.title}: {way}", *axes)
