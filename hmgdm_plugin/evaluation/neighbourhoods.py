@@ -1,9 +1,9 @@
 """Real against shuffled neighbourhoods: does an embedding know which entities lie beside which?
 
-The entities of every graph change places: the attributes of its vertices are permuted inside the graph, and those of
-its contacts among its contacts. Positions and topology stay. Mean, spread and every other statistic of the entities, or
-of the contacts, are the same before and after, so that none of them tells the two apart; an embedding that does has
-used which attributes meet.
+A share of the entities of every graph change places: the attributes of its vertices are permuted inside the graph, and
+those of its contacts among its contacts. Positions and topology stay. Mean, spread and every other statistic of the
+entities, or of the contacts, are the same before and after, so that none of them tells the two apart; an embedding that
+does has used which attributes meet.
 """
 
 from __future__ import annotations
