@@ -101,7 +101,7 @@ def pictures(found: Measured, shown: Head, folder: Path) -> None:
     share = 100 * np.arange(STEPS + 1) / STEPS
     for way, start, text in (("deletion", 0, "removed"), ("insertion", -1, "kept")):
         series = {}
-        for name in (*METHODS, NUCLEI, "random"):
+        for name in (*SHOWN, WITHOUT, NUCLEI, "random"):
             rows = np.stack(found.curves[way, name]) / found.deviation()
             rows = rows - rows[:, [start]]
             bands = [over_patients(column, found.patients) for column in rows.T]

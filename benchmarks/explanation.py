@@ -1,6 +1,6 @@
 """Can the importance of entities be believed? Every method that `hmgdm explain` shows, beside what it has to beat.
 
-    python -m benchmarks.explanation TILES.csv FOLDER [--model hmgdm-small] [--per-patient 2]
+    python -m benchmarks.explanation TILES.csv FOLDER [--model hmgdm-small] [--per-patient 3]
 
 TILES.csv is that of `python -m benchmarks.tiles TILES.csv --sources monuseg tnbc`. Prints a table per head and writes
 the curves as pictures into FOLDER. Columns, each with its 95 % interval over patients:
@@ -150,7 +150,7 @@ def main() -> None:
     parser.add_argument(
         "--labels", nargs="+", default=["density", "area", ""], help="of the heads, for those taught again"
     )
-    parser.add_argument("--per-patient", type=int, default=2)
+    parser.add_argument("--per-patient", type=int, default=3)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     asked.folder.mkdir(parents=True, exist_ok=True)
