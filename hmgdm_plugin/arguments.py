@@ -68,6 +68,12 @@ Regions = Annotated[File, Option(metavar="FILE.geojson", help="Regions to analys
 Nuclei = Annotated[
     Text, Option(metavar="FILE|stardist|none", help="Nuclei as entities: GeoJSON cells, label image, folder, or found")
 ]
+EachRegions = Annotated[
+    File, Option("--regions", metavar="FOLDER", help="Regions to analyse: a GeoJSON for each slide, named like its id")
+]
+EachNuclei = Annotated[
+    Text, Option("--nuclei", metavar="FOLDER|stardist|none", help="Nuclei as entities: a file for each slide, or found")
+]
 Overlap = Annotated[Number, Option(metavar="X", help="Overlap of neighbouring tiles, 0 (the default) to 0.9 of a side")]
 Tissue = Annotated[Number, Option(metavar="X", help="Least tissue in a tile, 0 to 1 of its area; 0.25 by default")]
 Heads = Annotated[list[str] | None, Option(metavar="NAME", help="Prediction to compute; repeat for several")]
@@ -87,6 +93,7 @@ Engine = Annotated[Text, Option(metavar="local|ray", help="Processes here (the d
 Cpus = Annotated[Number, Option(metavar="X", help="Cores that Ray keeps for each slide, 1 by default; 0.5 is fine")]
 Gpus = Annotated[Number, Option(metavar="X", help="GPUs that Ray keeps for each slide, 0 by default; 0.25 is fine")]
 GoOn = Annotated[Flag, Option("--resume/--no-resume", help="Go on with the batch in the folder (default), or refuse")]
+SlideMinutes = Annotated[Number, Option(metavar="X", help="Give up on a slide that takes longer; 0: no limit")]
 WouldDo = Annotated[Flag, Option("--dry-run", help="Say what would be added, replaced and left, then stop")]
 Retry = Annotated[Flag, Option("--retry", help="Try slides again that failed for good")]
 

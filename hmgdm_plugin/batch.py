@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .batch_results import diff, write_results
-from .batch_slide import SlideJob
+from .batch_slide import SlideJob, beside
 from .schema import run
 from .schema.entry import SlideEntry, keyed
 from .schema.errors import HmgdmError, InputError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .cohort.worker import Tell
 
 __all__ = ["diff", "plan", "report", "run_batch"]
-PINNED = ("model", "mpp", "heads", "show", "overlap", "min_tissue", "device", "seed")
+PINNED = ("model", "mpp", "regions", "nuclei", "heads", "show", "overlap", "min_tissue", "device", "seed")
 
 
 def plan(options: BatchOptions, events: Events) -> Mapping[str, Any]:
@@ -43,9 +43,12 @@ def plan(options: BatchOptions, events: Events) -> Mapping[str, Any]:
     from .zoo.load import find
 
     graph, store, found = read_card(find(options.model)).graph, Store(options.results_dir), []
-    entries = listed(options)
+    entries, (regions, nuclei) = listed(options), beside(options)
+    for each in filter(None, (regions, nuclei)):
+        for name in each.without_slide(entries):
+            events.note(f"     no slide  {name} in {each.folder}")
     for entry in events.track("plan", entries, len(entries)):
-        found.append(_judged(look_at(entry, options, graph), entry, store))
+        found.append(_judged(look_at(entry, options, graph, regions, nuclei), entry, store))
         events.note(f"{found[-1].word:>13}  {entry.slide_id}  {found[-1].remark}".rstrip())
     counts = Counter(each.word for each in found)
     result: dict[str, Any] = {"slides": len(found), **{word: counts[word] for word in WORDS if counts[word]}}
@@ -88,6 +91,7 @@ def run_batch(options: BatchOptions, events: Events) -> Mapping[str, Any]:
 
     entries, store = _shard(listed(options), options.shard), Store(options.results_dir)
     digest = verify(find(options.model))
+    beside(options)
     if not options.resume and (store.root / run.BATCH).exists():
         raise InputError(f"{store.root}: holds a batch", "pass --resume, or give another --results-dir")
     pinned = options.model_dump(mode="json", include=set(PINNED))

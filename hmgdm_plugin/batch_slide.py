@@ -6,6 +6,8 @@ import json
 import os
 from pathlib import Path
 
+from .cohort.beside import GEOJSON, Beside
+from .cohort.limit import limited
 from .cohort.worker import Progress
 from .graph.compiled import compiling
 from .predict import predict_planned
@@ -15,7 +17,25 @@ from .schema.errors import InputError, RunError
 from .schema.events import Events, Relayed
 from .schema.options import BatchOptions, PredictOptions
 
+PARTS = "nuclei-part-"  # what `hmgdm nuclei` writes for each slide
 TAKEN = ("model", "heads", "show", "overlap", "min_tissue", "device", "seed")
+
+
+def beside(options: BatchOptions) -> tuple[Beside | None, Beside | None]:
+    """The folders of regions and of nuclei, None where none is given.
+
+    Raises
+    ------
+    InputError
+        One is no folder, or holds two files for one slide.
+    """
+    from .analysis.nuclei import NONE, found_by_detector
+    from .slide.labels import LABEL_FILES
+
+    regions = Beside(options.regions, "regions", GEOJSON) if options.regions else None
+    if options.nuclei in ("", NONE) or found_by_detector(options.nuclei):
+        return regions, None
+    return regions, Beside(Path(options.nuclei), "nuclei", (*GEOJSON, *LABEL_FILES), PARTS)
 
 
 class SlideJob:
@@ -39,29 +59,50 @@ class SlideJob:
         from .analysis.plan import loaded
 
         self._options, self._digest, self._threads = options, digest, threads
+        self._beside = beside(options)
         self._taken = options.model_dump(include=set(TAKEN))
         self._model = loaded(PredictOptions(slides=(), **self._taken), Events())
         self._check(self._model.digest)
 
     def __call__(self, entry: SlideEntry, made: Path, work: Path, heard: Progress) -> str:
         """Write the run folder `made` of a slide; returns the slide's fingerprint."""
-        from .analysis.plan import opened, planned
-        from .analysis.quality import quality_of
+        with limited(work, self._options.slide_minutes):
+            before = _stamp(entry.path)
+            fingerprint = self._analysed(self._asked(entry, made), work, Relayed(heard))
+            if _stamp(entry.path) != before:
+                raise InputError(
+                    f"{entry.path.name}: was changed while it was read", "run again when it stays as it is"
+                )
+            self._check_files()
+        return fingerprint
+
+    def _asked(self, entry: SlideEntry, made: Path) -> PredictOptions:
+        """What `hmgdm predict` would be asked for this slide."""
         from .analysis.survey import mpp_for
 
-        before = _stamp(entry.path)
-        mpp = mpp_for(entry, self._options.mpp)
-        options = PredictOptions(slides=(entry.path,), mpp=mpp, results_dir=made, workers=self._threads, **self._taken)
-        events = Relayed(heard)
+        regions, nuclei = (each.of(entry) if each else None for each in self._beside)
+        return PredictOptions(
+            slides=(entry.path,),
+            mpp=mpp_for(entry, self._options.mpp),
+            regions=regions,
+            nuclei=str(nuclei) if nuclei else self._options.nuclei,
+            results_dir=made,
+            workers=self._threads,
+            **self._taken,
+        )
+
+    def _analysed(self, options: PredictOptions, work: Path, events: Events) -> str:
+        """Write the run folder of an open slide; returns its fingerprint."""
+        from .analysis.plan import opened, planned
+        from .analysis.quality import quality_of
+
+        made = options.results_dir
         with compiling(), opened(options) as slides:
             fingerprint = slides[0].fingerprint()
             plan = planned(slides[0], self._model, options, events)
             done = predict_planned([plan], self._model, run.RunFolder(made), options, events, "batch", work)
             facts = {"overlay": done["overlay"].relative_to(made).as_posix(), **quality_of(plan)}
             run.write_whole(made / run.SLIDE, json.dumps(facts, indent=2) + "\n")
-        if _stamp(entry.path) != before:
-            raise InputError(f"{entry.path.name}: was changed while it was read", "run again when it stays as it is")
-        self._check_files()
         return fingerprint
 
     def _check_files(self) -> None:

@@ -41,10 +41,10 @@ def encoded_tiles(
     workers : int
         As for `encode_tiles`.
     folder : Path, optional
-        Where blocks are kept. Those that an earlier run left there are taken up, if slide, tiles, model and version
-        are the same; others are computed again. Not for slides with nuclei.
+        Where blocks are kept. Those that an earlier run left there are taken up, if slide, tiles, model, version
+        and nuclei are the same; others are computed again.
     """
-    if folder is None or plan.nuclei is not None:
+    if folder is None:
         yield from encode_tiles(plan.slide, plan.tiles, model, events, workers, True, plan.nuclei)
         return
     blocks = _Blocks(folder, plan.tiles, _recipe(plan, model))
@@ -53,7 +53,7 @@ def encoded_tiles(
         kept += 1
         yield from tiles
     todo = plan.tiles[kept * TILES_PER_BLOCK :]
-    rest = encode_tiles(plan.slide, todo, model, events, workers, with_outlines=True)
+    rest = encode_tiles(plan.slide, todo, model, events, workers, True, plan.nuclei)
     for number in count(kept):
         tiles = list(islice(rest, TILES_PER_BLOCK))
         if not tiles:
@@ -66,7 +66,16 @@ def encoded_tiles(
 def _recipe(plan: Plan, model: LoadedModel) -> str:
     """Digest of everything that decides what is in a block."""
     tiles = [(tile.x_px, tile.y_px, tile.side_px, tile.size_px, tile.mpp) for tile in plan.tiles]
-    facts = [__version__, model.digest, str(model.device), plan.slide.fingerprint(), plan.slide.frame.mpp, tiles]
+    nuclei = plan.nuclei.digest() if plan.nuclei else ""
+    facts = [
+        __version__,
+        model.digest,
+        str(model.device),
+        plan.slide.fingerprint(),
+        plan.slide.frame.mpp,
+        tiles,
+        nuclei,
+    ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 

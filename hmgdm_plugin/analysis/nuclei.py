@@ -39,6 +39,9 @@ class Nuclei(Protocol):
     def remarks(self, tiles: Sequence[Tile]) -> list[str]:
         """What the user should know about the nuclei on these tiles, one sentence each."""
 
+    def digest(self) -> str:
+        """SHA-256, the same only for the same nuclei."""
+
 
 class Outlined:
     """Nuclei given as outlines."""
@@ -61,6 +64,10 @@ class Outlined:
             )
         return said
 
+    def digest(self) -> str:
+        """See `Nuclei`."""
+        return self._placed.digest()
+
 
 class Labelled:
     """Nuclei given as a label image."""
@@ -75,6 +82,10 @@ class Labelled:
     def remarks(self, tiles: Sequence[Tile]) -> list[str]:
         """See `Nuclei`."""
         return []
+
+    def digest(self) -> str:
+        """See `Nuclei`."""
+        return self._image.digest()
 
 
 def chosen(asked: str, card: Card, slides: int, events: Events) -> str:
@@ -96,6 +107,11 @@ def chosen(asked: str, card: Card, slides: int, events: Events) -> str:
     return asked
 
 
+def found_by_detector(asked: str) -> bool:
+    """Whether nuclei are to be looked for on the slide: by the detector that comes with the package, or in a folder."""
+    return asked == STARDIST or (Path(asked) / CARD).is_file()
+
+
 def nuclei_of(asked: str, slide: Slide, tiles: Sequence[Tile], events: Events, workers: int = 0) -> Nuclei:
     """Open, or find, the nuclei of `slide`.
 
@@ -112,7 +128,7 @@ def nuclei_of(asked: str, slide: Slide, tiles: Sequence[Tile], events: Events, w
     InputError
         There is no such file or detector, it cannot be read, or it has no nucleus of this slide.
     """
-    if asked == STARDIST or (Path(asked) / CARD).is_file():
+    if found_by_detector(asked):
         return _detected(asked, slide, tiles, events, workers)
     files = _files(Path(asked), slide)
     if files[0].name.lower().endswith(LABEL_FILES):

@@ -5,6 +5,7 @@ The outlines themselves wait in an unnamed temporary file, as float32 offsets fr
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 import threading
 from collections.abc import Iterable
@@ -35,6 +36,7 @@ class Placed:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as its owner
         self._reading = threading.Lock()
         self._parts: list[tuple[NDArray[np.float64], NDArray[np.int64]]] = []
+        self._digest = hashlib.sha256()
         self._count = 0
         for shapes in blocks:
             self.add(shapes)
@@ -48,6 +50,7 @@ class Placed:
             The temporary folder is full.
         """
         points, owner = shapely.get_coordinates(shapes, return_index=True)
+        self._digest.update(points.tobytes() + owner.tobytes())
         centres = shapely.get_coordinates(shapely.centroid(shapes))
         self._parts.append((centres, np.bincount(owner, minlength=len(shapes))))
         self._count += len(shapes)
@@ -77,6 +80,10 @@ class Placed:
 
     def __len__(self) -> int:
         return self._count
+
+    def digest(self) -> str:
+        """SHA-256 of all outlines."""
+        return self._digest.hexdigest()
 
     def within(self, tile: Tile) -> NDArray[np.object_]:
         """Outlines (n,) of the nuclei whose centroid lies in `tile`, half-open, in the order they came."""

@@ -9,12 +9,14 @@ from ..schema.errors import InputError
 from .plan import ENTITIES_PER_TILE, SECONDS_PER_TILE
 
 if TYPE_CHECKING:
+    from ..cohort.beside import Beside
     from ..schema.entry import SlideEntry
     from ..schema.options import BatchOptions
     from ..schema.settings import GraphSettings
 
-WORDS = ("ready", "done", "missing", "no pixel size", "unreadable", "no tissue", "changed", "unusable", "quarantined")
 FINE = ("ready", "done")
+WRONG = ("missing", "no pixel size", "unreadable", "incomplete", "no tissue", "changed", "unusable", "quarantined")
+WORDS = FINE + WRONG
 SECONDS_PER_SLIDE = 2.5
 BYTES_PER_TILE, BYTES_PER_SLIDE = 75_000, 3_000_000
 
@@ -58,8 +60,11 @@ def mpp_for(entry: SlideEntry, otherwise: float | None) -> float | None:
     return None if declares_mpp(entry.path) else otherwise
 
 
-def look_at(entry: SlideEntry, options: BatchOptions, graph: GraphSettings) -> Found:
-    """Open a slide, find its tissue and count its tiles."""
+def look_at(
+    entry: SlideEntry, options: BatchOptions, graph: GraphSettings, regions: Beside | None, nuclei: Beside | None
+) -> Found:
+    """Open a slide, find its tissue and count its tiles, in its regions where there are `regions`."""
+    from ..qupath.regions import read_regions
     from ..slide.reader import open_slide
     from ..slide.tiling import count
     from ..slide.tissue import find_tissue
@@ -72,9 +77,13 @@ def look_at(entry: SlideEntry, options: BatchOptions, graph: GraphSettings) -> F
     if not entry.path.is_file():
         return found("missing", "no such file; correct the path or bring the slide back")
     try:
+        drawn, _ = (each.of(entry) if each else None for each in (regions, nuclei))
+    except InputError as error:
+        return found("incomplete", str(error))
+    try:
         with open_slide(entry.path, mpp_for(entry, options.mpp)) as slide:
-            tissue = find_tissue(slide)
-            tiles = count(slide.frame, graph.mpp, graph.tile_px, options.overlap, tissue, options.min_tissue)
+            tissue, inside = find_tissue(slide), read_regions(drawn, slide.frame)[0] if drawn else None
+            tiles = count(slide.frame, graph.mpp, graph.tile_px, options.overlap, tissue, options.min_tissue, inside)
             notes, mark = " | ".join(slide.notes), slide.fingerprint()
             word = "ready" if tiles else "no tissue"
             return found(word, notes, slide.frame.bounds[:2] != (0, 0), tiles, mark)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..schema.errors import InputError
-from ..schema.run import BATCH, RECORD, slide_folder, state_json, work_folder, write_whole, writing
+from ..schema.run import BATCH, BLOCKS, RECORD, slide_folder, state_json, work_folder, write_whole, writing
 
 ATTEMPTS = 2  # failures after which a slide is left alone until a person has looked
 ABANDONED = 10  # times that a worker died over a slide without a word, after which this counts as a failure
@@ -152,8 +152,9 @@ class Store:
         return True
 
     def sweep(self, key: str) -> None:
-        """Remove what was needed while the slide was worked on."""
-        shutil.rmtree(self.work(key), ignore_errors=True)
+        """Remove what was needed while the slide was worked on; blocks of one that failed stay for another try."""
+        if self.committed(key) or not any(self.work(key).glob(BLOCKS)):
+            shutil.rmtree(self.work(key), ignore_errors=True)
 
 
 def _first(draft: Path, path: Path) -> None:

@@ -14,7 +14,8 @@ from ..schema.entry import SlideEntry
 from ..schema.errors import HmgdmError, InputError, RunError
 from ..schema.run import slide_log, write_whole
 from .claims import Claim, Claims
-from .store import ABANDONED, Failure, State, Store
+from .limit import overtime
+from .store import ABANDONED, ATTEMPTS, Failure, State, Store
 
 BACKOFF_S = 2.0  # before a slide that failed is tried again
 POLL_S = 0.5
@@ -102,10 +103,8 @@ def _attempted(entry: SlideEntry, store: Store, job: Job, tell: Tell, claim: Cla
     state = store.state(entry.key) or State(entry.slide_id, str(entry.path), entry.entry)
     if store.committed(entry.key):  # ended between the two steps of an earlier attempt
         return replace(state, done=True)
-    if entry.problem:
-        return replace(state, failures=(Failure(entry.problem, entry.fix),) * 2)
-    if claim.abandoned >= ABANDONED:
-        return _failed(state, Failure(f"{claim.abandoned} workers died over it", MORE_MEMORY))
+    if known := _known(entry, store, claim):
+        return _failed(state, *known)
     work = store.work(entry.key)
     for old in work.glob("results-*"):
         shutil.rmtree(old, ignore_errors=True)
@@ -125,16 +124,38 @@ def _attempted(entry: SlideEntry, store: Store, job: Job, tell: Tell, claim: Cla
             raise
         return _failed(state, Failure(error.problem, error.fix))
     except Exception as error:
-        log = store.root / slide_log(entry.key)
-        log.parent.mkdir(exist_ok=True)
-        write_whole(log, traceback.format_exc())
-        fix = f"report it with {slide_log(entry.key)}"
+        fix = f"report it with {_logged(entry, store, traceback.format_exc())}"
         store.save(entry.key, _failed(state, Failure(f"unforeseen {type(error).__name__}: {error}"[:300], fix)))
         raise
 
 
-def _failed(state: State, failure: Failure) -> State:
-    return replace(state, failures=(*state.failures, failure))
+def _known(entry: SlideEntry, store: Store, claim: Claim) -> tuple[Failure, ...]:
+    """Failures that are known without another attempt: of the source, or of a process that could not tell any more."""
+    if entry.problem:
+        return (Failure(entry.problem, entry.fix),) * ATTEMPTS
+    if late := overtime(store.work(entry.key)):
+        return (_late(entry, store, *late),)
+    if claim.abandoned >= ABANDONED:
+        return (Failure(f"{claim.abandoned} workers died over it", MORE_MEMORY),)
+    return ()
+
+
+def _late(entry: SlideEntry, store: Store, limit: str, where: str) -> Failure:
+    """The failure of an attempt that was ended at its limit."""
+    fix = f"pass more --slide-minutes, or see in {_logged(entry, store, where)} what it waited for"
+    return Failure(f"took longer than its limit of {limit} (h:mm:ss); what it had finished is kept", fix)
+
+
+def _logged(entry: SlideEntry, store: Store, text: str) -> str:
+    """Write what only a developer can read beside the results; returns where."""
+    name = slide_log(entry.key)
+    (store.root / name).parent.mkdir(exist_ok=True)
+    write_whole(store.root / name, text)
+    return name
+
+
+def _failed(state: State, *more: Failure) -> State:
+    return replace(state, failures=(*state.failures, *more))
 
 
 def _stop_if_disk(error: BaseException, store: Store) -> None:

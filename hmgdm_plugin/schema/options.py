@@ -103,6 +103,8 @@ class BatchOptions(Settings):
     results_dir: Path = Path("hmgdm-batch")
     model: str = "hmgdm-small"
     mpp: Mpp | None = None  # for slides for which neither the source nor the file says it
+    regions: Path | None = None  # a folder with a GeoJSON file for each slide, named like its id
+    nuclei: str = ""  # as for `predict`; a folder has a file for each slide, named like its id
     heads: Heads = ()
     show: str = ""
     overlap: Annotated[float, Field(ge=0.0, le=0.9)] = 0.0
@@ -116,6 +118,7 @@ class BatchOptions(Settings):
     gpus: Annotated[float, Field(ge=0.0, le=8.0)] = 0.0  # the same of GPUs
     resume: bool = True  # go on where an earlier run in the folder stopped
     retry: bool = False  # try quarantined slides again
+    slide_minutes: Annotated[float, Field(ge=0.0, le=100_000.0)] = 0.0  # for one attempt at a slide; 0: no limit
 
 
 class BatchReportOptions(Settings):

@@ -108,6 +108,9 @@ def work_folder(slide: str) -> str:
     return f"work/{slide}"
 
 
+BLOCKS = "block-*.safetensors"
+
+
 def block_file(number: int) -> str:
     """Encoded tiles of a slide that is being worked on."""
     return f"block-{number:05d}.safetensors"

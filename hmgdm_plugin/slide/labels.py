@@ -5,6 +5,7 @@ TIFFs are read in boxes, so a whole slide's labels never stand in memory; PNG an
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,11 @@ class LabelImage:
             what = f"{' x '.join(map(str, self._pixels.shape))} of {self._pixels.dtype}"
             raise InputError(f"{path}: not a label image ({what})", _SAVE)
         self._origin, self._scale = _placed(path, self._pixels.shape, frame)
+
+    def digest(self) -> str:
+        """SHA-256 of the file."""
+        with self._path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def of(self, tile: Tile) -> NDArray[np.int64]:
         """Labels (S, S) at the tile's scale, 0 for none: only nuclei whose centroid lies in the tile, half-open."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,14 @@ from PIL import Image
 from hmgdm_plugin.analysis import blocks
 from hmgdm_plugin.analysis.blocks import encoded_tiles
 from hmgdm_plugin.analysis.encode import EncodedTile, encode_tiles
+from hmgdm_plugin.analysis.placed import Placed
 from hmgdm_plugin.analysis.plan import Plan, planned
+from hmgdm_plugin.graph.nuclei import NucleusMap, burned
 from hmgdm_plugin.schema.events import Events
+from hmgdm_plugin.schema.graph import NUCLEUS
 from hmgdm_plugin.schema.options import EmbedOptions
 from hmgdm_plugin.schema.run import block_file
+from hmgdm_plugin.schema.space import Tile
 from hmgdm_plugin.slide.reader import open_slide
 from hmgdm_plugin.zoo.load import LoadedModel, load
 
@@ -101,3 +105,32 @@ def test_blocks_that_are_damaged_or_of_another_recipe_are_made_again(
     assert asked[-1] == 20
     list(encoded_tiles(replace(plan, tiles=plan.tiles[1:]), model, Events(), 1, tmp_path / "w"))
     assert asked[-1] == 19
+
+
+class _Drawn:
+    """One nucleus, in the middle of a tile; see `nuclei.Nuclei`."""
+
+    def __init__(self, tile: Tile) -> None:
+        x_px, y_px = tile.x_px + tile.side_px / 2, tile.y_px + tile.side_px / 2
+        self._placed = Placed([np.array([shapely.box(x_px, y_px, x_px + 12, y_px + 12)])])
+
+    def map(self, tile: Tile) -> NucleusMap:
+        return burned(self._placed.within(tile), tile)
+
+    def remarks(self, tiles: Sequence[Tile]) -> list[str]:
+        return []
+
+    def digest(self) -> str:
+        return self._placed.digest()
+
+
+def test_blocks_keep_nuclei_and_are_not_those_of_other_nuclei(
+    plan: Plan, model: LoadedModel, asked: list[int], tmp_path: Path
+) -> None:
+    near = replace(plan, tiles=plan.tiles[:12], nuclei=_Drawn(plan.tiles[3]))
+    whole = list(encoded_tiles(near, model, Events(), 1))
+    assert [int((tile.graph.kind == NUCLEUS).sum()) for tile in whole[2:5]] == [0, 1, 0]
+    _same(list(encoded_tiles(near, model, Events(), 1, tmp_path / "w")), whole)
+    _same(list(encoded_tiles(near, model, Events(), 1, tmp_path / "w")), whole)
+    list(encoded_tiles(replace(near, nuclei=_Drawn(plan.tiles[5])), model, Events(), 1, tmp_path / "w"))
+    assert asked == [12, 12, 0, 12]

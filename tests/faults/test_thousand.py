@@ -59,6 +59,11 @@ def _watched(process: subprocess.Popen[str], samples: list[tuple[int, int]], res
         time.sleep(0.5)
 
 
+def _peak(samples: list[tuple[int, int]], first: int, last: int) -> int:
+    """Most memory of a worker while so many slides were done, from `first` to below `last`."""
+    return max((used for done, used in samples if first <= done < last), default=0)
+
+
 def test_every_good_slide_is_done_and_every_bad_one_told(
     full_only: None,
     tmp_path: Path,
@@ -86,8 +91,7 @@ def test_every_good_slide_is_done_and_every_bad_one_told(
     with (results / run.FAILURES).open(newline="", encoding="utf-8") as file:
         assert all(row["problem"] and row["fix"] for row in csv.DictReader(file))
     assert not (results / "logs").exists(), "nothing unforeseen"
-    early = max((used for done, used in samples if total // 10 <= done < total // 4), default=0)
-    late = max((used for done, used in samples if done >= 3 * total // 4), default=0)
+    tenths = [_peak(samples, total * tenth // 10, total * (tenth + 1) // 10) for tenth in range(10)]
     if total >= 100:
-        assert late < 1.1 * early, "memory grows with the slides"
-    count(slides=total, bad=bad, seconds=round(seconds), MB_early=early, MB_late=late)
+        assert max(tenths[5:]) < 1.1 * max(tenths[1:3]), "memory grows with the slides"
+    count(slides=total, bad=bad, seconds=round(seconds), MB_of_the_largest_worker_tenth_by_tenth=tenths)
