@@ -12,16 +12,13 @@ as 0.65 um per pixel, an estimate.
 from __future__ import annotations
 
 import argparse
-import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from benchmarks.squares import SIZE_PX, Labeller, centre_labels, cut, inside
+from benchmarks.squares import Labeller, centre_labels, cut, inside
 from benchmarks.typed import crchisto, histolytics
-from hmgdm_plugin.slide.reader import open_slide
 from hmgdm_plugin.training.labelled import LabelledTile, Labels, data_root, rows_of, write_csv
 
 
@@ -79,14 +76,6 @@ def nucleus_labels(path: Path, mpp: float) -> Labeller:
         return {**counted(x_px, y_px, side_px), **found}
 
     return label
-
-
-def read_pixels(tiles: Iterable[LabelledTile], size_px: int = SIZE_PX) -> Iterator[NDArray[np.uint8]]:
-    """The image of each tile, (size_px, size_px, 3) uint8; neighbours of one image share one opened file."""
-    for (image, mpp), group in itertools.groupby(tiles, lambda tile: (tile.image, tile.mpp)):
-        with open_slide(image, mpp) as slide:
-            for tile in group:
-                yield slide.read(tile.x_px, tile.y_px, tile.side_px, size_px)
 
 
 SOURCES = {"monuseg": monuseg, "tnbc": tnbc, "breakhis": breakhis, "crchisto": crchisto, "histolytics": histolytics}

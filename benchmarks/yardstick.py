@@ -17,7 +17,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.tiles import build, read_pixels
+from benchmarks.squares import SIZE_PX
+from benchmarks.tiles import build
+from hmgdm_plugin.analysis.squares import read_squares
 from hmgdm_plugin.evaluation.judging import evaluate, markdown
 from hmgdm_plugin.schema.evaluation import YardstickSettings
 from hmgdm_plugin.training.labelled import LabelledTile, data_root
@@ -47,7 +49,7 @@ def baseline_statistics(tiles: Sequence[LabelledTile], cache: Path) -> NDArray[n
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
         partial_path = path.with_suffix(f".{os.getpid()}.npz")
-        np.savez(partial_path, x=statistics_of(read_pixels(tiles)))
+        np.savez(partial_path, x=statistics_of(read_squares(tiles, SIZE_PX)))
         os.replace(partial_path, path)
     return np.load(path, allow_pickle=False)["x"]
 

@@ -85,6 +85,9 @@ Columns = Annotated[Flag, Option("--columns", help="Also write objects as column
 Without = Annotated[list[str] | None, Option(metavar="ID", help="Entity to leave out, then score again; repeatable")]
 Stage = Annotated[Text, Option(metavar="all|graphs|autoencoder|diffusion", help="Run one stage only; all by default")]
 Resume = Annotated[Flag, Option("--resume", help="Go on from the last checkpoint in the results folder")]
+Page = Annotated[File, Option(metavar="FILE.md", help="Also write the page here, with its table and picture")]
+OnlyRow = Annotated[Text, Option("--only", metavar="ROW", help="Make this row alone, to make several at once")]
+EvaluateFile = Annotated[File, Argument(metavar="SETTINGS.toml", help="Settings; docs/evaluate.md explains them")]
 Processes = Annotated[Count, Option(metavar="N", help="Processes that train together on this machine; 1 by default")]
 
 Slots = Annotated[Count, Option("--workers", metavar="N", help="Slides at a time, a core each; 0: one per core")]

@@ -135,6 +135,19 @@ def pretrain(
 
 
 @app.command()
+def evaluate(
+    context: Context, settings: ask.EvaluateFile = None, results_dir: ask.Results = None, page: ask.Page = None,
+    resume: ask.Resume = None, only: ask.OnlyRow = None, workers: ask.Workers = None, dry_run: ask.DryRun = None,
+    events: ask.JsonLines = None, request: ask.Request = None,
+) -> None:  # fmt: skip
+    """Compare encoders, ablations and baselines.
+
+    On the same folds and at the same budget; one table with intervals and costs.
+    """
+    _verb(context, "evaluate", "EvaluateOptions", needs="settings")
+
+
+@app.command()
 def doctor(json: ask.AsJson = False) -> None:
     """Check this installation; says how to fix it."""
     raise typer.Exit(importlib.import_module(".doctor", __package__).doctor(json))

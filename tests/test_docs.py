@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 
+from hmgdm_plugin.schema.evaluation import EvaluateSettings, RowSettings, YardstickSettings
 from hmgdm_plugin.schema.nuclei import NucleiSourceSettings, NucleiTrainingSettings, StarDistSettings
 from hmgdm_plugin.schema.settings import (
     AutoencoderSettings,
@@ -101,6 +102,7 @@ def test_options_in_the_pages_exist(generator: ModuleType) -> None:
         ("train", (HeadsSettings, HeadSettings)),
         ("classify", (ClassifySettings, FinetuneSettings)),
         ("survival", (SurvivalSettings, OutcomeSettings, RiskSettings)),
+        ("evaluate", (EvaluateSettings, RowSettings, YardstickSettings)),
         ("nuclei-model", (NucleiTrainingSettings, NucleiSourceSettings, StarDistSettings)),
     ],
 )

@@ -59,14 +59,12 @@ def estimate(
         f"each on {workers} threads: {_clock(every * seen.graph_s)}; {_bytes(disk)} on disk"
     )
     batch = batched(seen.some)
-    with_latents = settings.diffusion.features != "descriptors"
-    model = EntityAutoencoder(settings.autoencoder, settings.graph.stored_px) if with_latents else None
+    model = EntityAutoencoder(settings.autoencoder, settings.graph.stored_px)
     features = EntityFeatures(model, batch.desc.shape[1], settings.diffusion.features)
     latents = features(batch)
     features.requires_grad_(True)
     disk += every * 2 * sum(features.parts) * seen.entities()
-    if model is not None:
-        yield _stage_one(settings, batch, model.to(device), seen, device)
+    yield _stage_one(settings, batch, model.to(device), seen, device)
     yield _stage_two(settings, latents, HMGDM(settings.diffusion, features.parts, features.parts), seen, device)
     yield f"memory: about {_bytes(_peak(device))} per process, the larger stage"
     yield f"disk: about {_bytes(disk)} in all, with latents"
@@ -101,7 +99,12 @@ def _stage_one(
     count = min(own.batch, max(seen.graphs, 1)) * settings.windows_per_graph
     windows = batch.x[torch.arange(math.ceil(count / own.parts)) % len(batch.x)].to(device)
     step_s = _timed(lambda: model.loss(windows)["total"], own, device) * own.parts
-    return _line("stage 1", math.ceil(seen.graphs / own.batch) * own.epochs, step_s, model)
+    return _line("stage 1", _steps(own, seen.graphs / own.batch, step_s), step_s, model)
+
+
+def _steps(own: TrainingSettings, an_epoch: float, step_s: float) -> int:
+    """Steps of a stage, by its minutes or its epochs."""
+    return round(own.minutes * 60 / step_s) or math.ceil(an_epoch) * own.epochs
 
 
 def _stage_two(
@@ -112,7 +115,7 @@ def _stage_two(
     batch = repeated(latents, math.ceil(graphs / own.parts / latents.num_graphs)).to(device)
     model.to(device)
     step_s = _timed(lambda: model(batch)["total"], own, device) * graphs / batch.num_graphs
-    return _line("stage 2", math.ceil(seen.graphs / graphs) * own.epochs, step_s, model)
+    return _line("stage 2", _steps(own, seen.graphs / graphs, step_s), step_s, model)
 
 
 def _timed(loss: Callable[[], torch.Tensor], settings: TrainingSettings, device: torch.device) -> float:

@@ -96,6 +96,18 @@ class PretrainOptions(Settings):
     dry_run: bool = False
 
 
+class EvaluateOptions(Settings):
+    """`hmgdm evaluate`: rows and yardsticks to one table, resumable."""
+
+    settings: Path
+    results_dir: Path = Path("hmgdm-evaluate")
+    page: Path | None = None  # where the page is written too, such as docs/evidence.md
+    resume: bool = False
+    only: str = ""  # train and embed this row alone; the others, and the table, are left to another call
+    workers: Annotated[int, Field(ge=0, le=256)] = 0
+    dry_run: bool = False
+
+
 class BatchOptions(Settings):
     """`hmgdm batch plan` and `run`: many slides, each as `hmgdm predict` does one."""
 

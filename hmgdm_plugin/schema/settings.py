@@ -102,18 +102,6 @@ class DiffusionSettings(Settings):
     features: Literal["latent", "descriptors", "both"] = "both"
     position: bool = True
     kl_weight: Annotated[float, Field(ge=0)] = 0.0
-    readout: Annotated[int, Field(ge=0, le=256)] = 0  # directions that views agree on; 0: the last level as it is
-    arrangement: Annotated[int, Field(ge=0, le=256)] = (
-        0  # of these, the first whose layout over the tile is embedded too
-    )
-
-    @model_validator(mode="after")
-    def _readout_fits(self) -> DiffusionSettings:
-        if self.readout > 2 * self.hidden:
-            raise ValueError(f"readout = {self.readout} is more than twice hidden = {self.hidden}")
-        if self.arrangement > self.readout:
-            raise ValueError(f"arrangement = {self.arrangement} is more than readout = {self.readout}")
-        return self
 
 
 class TrainingSettings(Settings):
@@ -124,6 +112,7 @@ class TrainingSettings(Settings):
     sorted_batches: Positive = 1  # graphs of so many batches are sorted by size before they are cut apart
     parts: Positive = 1  # a step is worked off in so many parts, one after the other or over processes
     epochs: Positive = 10
+    minutes: Annotated[float, Field(ge=0)] = 0.0  # of one core; above 0 it stands in for `epochs`
     lr: Annotated[float, Field(gt=0)] = 5e-4
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     warmup: Fraction = 0.05
@@ -258,9 +247,10 @@ def parse(raw: dict[str, Any], kind: type[S], where: str) -> S:
             raise InputError(f"{where}: unknown key {place!r}", _nearest(kind, first["loc"])) from error
         if first["type"] == "missing":
             raise InputError(f"{where}: {place!r} is missing", f"give {place}") from error
-        raise InputError(
-            f"{where}: {place}: {first['msg'].lower().removeprefix('value error, ')}", f"correct {place}"
-        ) from error
+        said = first["msg"].removeprefix("Value error, ")
+        said = said[:1].lower() + said[1:]  # names in it stay as they are
+        where = f"{where}: {place}" if place else where
+        raise InputError(f"{where}: {said}", f"correct {place or 'it'}") from error
 
 
 def _nearest(kind: type[Settings], loc: tuple[int | str, ...]) -> str:

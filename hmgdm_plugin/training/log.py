@@ -30,6 +30,7 @@ class Log:
     pending: dict[str, float] = field(default_factory=dict)  # sums of the stretch that is not finished
     seconds: float = 0.0
     waited_s: float = 0.0
+    worked_s: float = 0.0  # seconds computed: less than `seconds` where others compute too
 
     def add(self, step: int, seen: int, values: Mapping[str, float], took_s: float, waited_s: float) -> None:
         """Count one step."""

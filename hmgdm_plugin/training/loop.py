@@ -17,12 +17,12 @@ from torch import nn
 
 from ..schema.errors import InputError
 from ..schema.settings import TrainingSettings
+from .budget import Budget
 from .checkpoint import State
 from .log import Log, Row, stretch
 from .objective import Made, Objective, Run
-from .order import Order
+from .order import Corpus, Order
 from .prefetch import Prefetch
-from .shards import Shards
 from .step import Stepper
 
 B = TypeVar("B")
@@ -32,7 +32,7 @@ def fit(
     run: Run,
     module: nn.Module,
     objective: Objective[B],
-    shards: Shards,
+    shards: Corpus,
     settings: TrainingSettings,
     evaluate: Callable[[], list[Row]] = lambda: [],
 ) -> Log:
@@ -43,7 +43,7 @@ def fit(
     HmgdmError
         A loss or gradient is no longer finite; the batch is kept for inspection.
     InputError
-        The checkpoint belongs to other settings, or the parts do not divide over the processes.
+        The checkpoint belongs to other settings, the parts do not divide over the processes, or these share minutes.
     """
     world = run.world
     parts = _parts(settings, world.size)
@@ -54,31 +54,35 @@ def fit(
     if run.checkpoint.exists():
         state.load(run.checkpoint)
     world.share(module)
-    step = Stepper(run, state, objective, settings, order.graphs)
+    budget = Budget(settings, order.graphs, world.device)
+    step = Stepper(run, state, objective, settings, budget)
     if state.step == 0:
         _evaluated(run, state, evaluate)
-    saved_s = ended_s = time.monotonic()
+    saved_s, begun = time.monotonic(), (time.monotonic(), budget.clock())
     module.train()
     with Prefetch(_made(run, objective, order, state, parts)) as batches:
-        for made in batches:
+        for made in batches if budget.used(state) < budget.whole else ():
             waited_s, batches.waited_s = batches.waited_s, 0.0
-            before = state.place.seen
+            before = budget.used(state)
             values = step(made)
-            now_s = time.monotonic()
-            state.log.add(state.step, state.place.seen, values, now_s - ended_s, waited_s)
-            ended_s = now_s
-            last = state.place.seen == order.graphs
-            due = _due(before, state.place.seen, order.graphs, settings.evaluations)
+            now = (time.monotonic(), budget.clock())
+            state.log.add(state.step, state.place.seen, values, now[0] - begun[0], waited_s)
+            state.log.worked_s += now[1] - begun[1]
+            begun = now
+            used = budget.used(state)
+            last, due = used == budget.whole, _due(before, used, budget.whole, settings.evaluations)
             if last or due or state.step % stretch(order.steps) == 0:
                 state.log.close_row()
-                run.events.progress(run.name, state.place.seen, order.graphs, f"loss {values['total']:.4f}")
+                run.events.progress(run.name, used, budget.whole, f"loss {values['total']:.4f}")
             if due:
                 _evaluated(run, state, evaluate)
-                ended_s = time.monotonic()
             if world.first and (last or time.monotonic() - saved_s > 60 * settings.checkpoint_minutes):
                 state.save(run.checkpoint)
                 run.seen(state.log, last)
-                saved_s = ended_s = time.monotonic()
+                saved_s = time.monotonic()
+            if last:
+                break
+            begun = (time.monotonic(), budget.clock())
     if state.average:
         module.load_state_dict(state.average, strict=False)
     world.share(module)
@@ -89,6 +93,8 @@ def fit(
 
 def _parts(settings: TrainingSettings, processes: int) -> int:
     parts = max(settings.parts, processes)
+    if settings.minutes and processes > 1:
+        raise InputError(f"minutes = {settings.minutes:g} for {processes} processes", "give epochs instead")
     if parts % processes:
         raise InputError(
             f"parts = {parts} do not divide over {processes} processes", f"make parts a multiple of {processes}"
@@ -109,9 +115,9 @@ def _made(run: Run, objective: Objective[B], order: Order, state: State, parts: 
         yield Made(drawn, own)
 
 
-def _due(before: int, seen: int, whole: int, evaluations: int) -> bool:
-    """Whether one of the evenly spaced evaluations falls between two counts of graphs seen."""
-    return before * evaluations // whole < seen * evaluations // whole
+def _due(before: int, used: int, whole: int, evaluations: int) -> bool:
+    """Whether one of the evenly spaced evaluations falls between two places in a budget."""
+    return before * evaluations // whole < used * evaluations // whole
 
 
 def _evaluated(run: Run, state: State, evaluate: Callable[[], list[Row]]) -> None:

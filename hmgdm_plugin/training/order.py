@@ -8,16 +8,34 @@ place without remembering more than the place, and memory does not grow with the
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..schema.settings import TrainingSettings
-from .shards import Shards
 
 Ints = NDArray[np.int64]
+
+
+class Corpus(Protocol):
+    """What is learnt from, numbered over files: graphs, latents (`shards.Shards`), or pixels."""
+
+    first: Ints  # items before each file, (files + 1,)
+    entities: int  # of all items
+
+    def __len__(self) -> int:
+        """Items."""
+
+    @property
+    def files(self) -> int:
+        """Number of files."""
+
+    def sizes(self, shard: int) -> Ints:
+        """Entities of each item of a file."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +61,7 @@ class Order:
 
     Parameters
     ----------
-    shards : Shards
+    shards : Corpus
     settings : TrainingSettings
         `batch` graphs a step, or as many as `entities` holds; `sorted_batches`; `epochs`.
     seed, mixed_shards : int
@@ -51,10 +69,11 @@ class Order:
         Parts of each batch, of about equal numbers of entities.
     """
 
-    def __init__(self, shards: Shards, settings: TrainingSettings, seed: int, mixed_shards: int, parts: int) -> None:
+    def __init__(self, shards: Corpus, settings: TrainingSettings, seed: int, mixed_shards: int, parts: int) -> None:
         self._shards, self._settings, self._seed = shards, settings, seed
         self._mixed, self._parts = mixed_shards, parts
         self.graphs = len(shards) * settings.epochs
+        self._epochs = sys.maxsize if settings.minutes else settings.epochs  # time ends it, not the epochs
 
     @property
     def steps(self) -> int:
@@ -66,7 +85,7 @@ class Order:
     def batches(self, start: Place) -> Iterator[Drawn]:
         """All batches from `start` on."""
         seen = start.seen
-        for epoch in range(start.epoch, self._settings.epochs):
+        for epoch in range(start.epoch, self._epochs):
             groups = self._groups(epoch)
             for group in range(start.group if epoch == start.epoch else 0, len(groups)):
                 resumed = (epoch, group) == (start.epoch, start.group)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..schema.settings import TrainingSettings
+from .budget import Budget
 from .checkpoint import State
 from .objective import Made, Objective, Run
 from .rescue import keep_batch
@@ -21,10 +22,10 @@ class Stepper(Generic[B]):
     """One update after the other."""
 
     def __init__(
-        self, run: Run, state: State, objective: Objective[B], settings: TrainingSettings, graphs: int
+        self, run: Run, state: State, objective: Objective[B], settings: TrainingSettings, budget: Budget
     ) -> None:
         self._run, self._state, self._objective, self._settings = run, state, objective, settings
-        self._graphs = graphs
+        self._budget = budget
         self._device = run.world.device
         self._generator = torch.Generator(self._device)
         self._half = use_bfloat16(settings.precision, self._device)
@@ -33,7 +34,7 @@ class Stepper(Generic[B]):
     def __call__(self, made: Made[B]) -> dict[str, float]:
         """Update once; returns what is reported, and the learning rate."""
         state, settings = self._state, self._settings
-        rate = settings.lr * _rate(state.place.seen / self._graphs, settings.warmup)
+        rate = settings.lr * _rate(self._budget.used(state) / self._budget.whole, settings.warmup)
         for group in state.optimiser.param_groups:
             group["lr"] = rate
         parts = [(part, self._objective.move(batch, self._device)) for part, batch in made.parts]

@@ -6,6 +6,7 @@ from PIL import Image
 
 from benchmarks import tiles
 from benchmarks.typed import typed_labels
+from hmgdm_plugin.analysis.squares import read_squares
 from hmgdm_plugin.schema.errors import InputError
 from hmgdm_plugin.training import labelled
 from hmgdm_plugin.training.labelled import LabelledTile
@@ -87,7 +88,7 @@ def test_pixels_are_those_of_the_square(tmp_path):
     image[10:30, 20:40] = (200, 100, 50)
     Image.fromarray(image).save(tmp_path / "i.png")
     where = [LabelledTile(tmp_path / "i.png", 0.5, x, 12.0, 16.0, "s", "p", "q", {}) for x in (22.0, 44.0)]
-    inside, beside = tiles.read_pixels(where, size_px=8)
+    inside, beside = read_squares(where, size_px=8)
     assert (inside == (200, 100, 50)).all()
     assert (beside == 0).all()
 

@@ -197,3 +197,15 @@ def test_auto_precision_is_what_the_device_has() -> None:
     has = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     assert use_bfloat16("auto", CPU) == has
     assert (use_bfloat16("bfloat16", CPU), use_bfloat16("float32", CPU)) == (True, False)
+
+
+def test_minutes_stand_in_for_epochs_and_a_spent_budget_is_not_spent_again(latents: Path, tmp_path: Path) -> None:
+    log, model = trained(latents, tmp_path / "run", minutes=0.5 / 60, epochs=1, checkpoint_minutes=1e-9)
+    assert 0.5 <= log.worked_s < 1.5
+    assert log.rows[-1]["graphs"] > 2 * 11  # epochs of 11 graphs went by
+    assert log.rows[-1]["lr"] < 0.1 * max(row["lr"] for row in log.rows)  # the rate has come down by then
+    again, same = trained(latents, tmp_path / "run", minutes=0.5 / 60, epochs=1, checkpoint_minutes=1e-9)
+    assert (again.worked_s, again.rows) == (log.worked_s, log.rows)
+    assert all(bool((a == b).all()) for a, b in zip(model.parameters(), same.parameters(), strict=True))
+    with pytest.raises(InputError, match="minutes = 1 for 2 processes; give epochs instead"):
+        trained(latents, tmp_path / "two", world=World(CPU, 0, 2), minutes=1.0)

@@ -1,0 +1,143 @@
+"""The rows of an evaluation that stand on entity graphs: trained here, or taken as they are, then ready to embed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..evaluation.graphmae import GraphMae
+from ..model.batch import LatentBatch
+from ..model.embedded import Embedding
+from ..model.hmgdm import HMGDM
+from ..schema.evaluation import RowSettings
+from ..schema.settings import DiffusionSettings, PretrainSettings
+from ..training import stages
+from ..training.loop import fit
+from ..training.objective import Objective
+from ..zoo.load import LoadedModel, load
+from .fronts import Front
+from .ground import Ground
+
+GRAPHMAE_RATE = 1e-3
+
+
+@dataclass(frozen=True)
+class Rival:
+    """An embedding that is ready.
+
+    Parameters
+    ----------
+    embed : callable
+        Pixels (n, S, S, 3) uint8, or a `LatentBatch` where there is a front, to (n, d).
+    front : Front, optional
+        What makes the latent graphs.
+    trained_s : float
+        Seconds of one core that its training took, stage 1 included.
+    parameters : int
+        Weights that serve to embed a tile.
+    """
+
+    embed: Callable[[Any], Tensor]
+    front: Front | None = None
+    trained_s: float = 0.0
+    parameters: int = 0
+
+
+class Basis(NamedTuple):
+    """What a row with graphs stands on: front, stage 2, recipe, and the seconds that its stage 1 was trained here."""
+
+    front: Front
+    diffusion: DiffusionSettings
+    recipe: PretrainSettings
+    spent_s: float
+
+
+def with_graphs(ground: Ground, row: RowSettings, seed: int, key: str) -> Rival:
+    """Train `row` with `seed`, or go on with it, or take it as it is; `key` names its checkpoint."""
+    spread = (row.readout or ground.settings.readout) == "mean+spread"
+    if row.kind == "model":
+        return _encoded(_model(ground, row).encoder, basis_of(ground, row).front, 0.0, spread)
+    basis = basis_of(ground, row if row.kind == "pretrain" else ground.settings.whose(row))
+    if row.kind == "entities":
+        return Rival(lambda graphs: _attributes(graphs, spread), basis.front, basis.spent_s, size(basis.front.features))
+    if row.kind == "graphmae":
+        return _graphmae(ground, basis, spread, seed, key)
+    parts = basis.front.features.parts
+    if row.kind == "random":
+        torch.manual_seed(ground.settings.seed + seed)
+        return _encoded(HMGDM(basis.diffusion, parts, parts), basis.front, basis.spent_s, spread)
+    recipe = basis.recipe.model_copy(update={"seed": basis.recipe.seed + seed})
+    run = ground.run("diffusion", ground.folder / "rows" / key, key, recipe.seed)
+    model, log = stages.diffusion_stage(ground.latents(basis.recipe, basis.front), parts, recipe, run)
+    return _encoded(model, basis.front, basis.spent_s + log.worked_s, spread)
+
+
+def basis_of(ground: Ground, row: RowSettings) -> Basis:
+    """What `row`, a model or one that is pre-trained here, stands on."""
+    if row.kind == "pretrain":
+        recipe = ground.recipe_of(row)
+        front, spent_s = ground.front(recipe)
+        return Basis(front, recipe.diffusion, recipe, spent_s)
+    model = _model(ground, row)
+    graph = {"graph": model.card.graph.model_dump(mode="json")}
+    recipe = ground.recipe_of(row.model_copy(update={"settings": graph}))
+    return Basis(Front(model.card.graph, model.features), model.card.diffusion, recipe, 0.0)
+
+
+def size(module: nn.Module) -> int:
+    """Weights of `module`."""
+    return sum(value.numel() for value in module.parameters())
+
+
+def _model(ground: Ground, row: RowSettings) -> LoadedModel:
+    """The model folder beside the settings, or the model of that name."""
+    beside: Path = ground.models / row.model
+    return load(beside if beside.is_dir() else row.model)
+
+
+def _encoded(model: HMGDM, front: Front, spent_s: float, spread: bool) -> Rival:
+    model.eval()
+
+    def embed(graphs: LatentBatch) -> Tensor:
+        embedding = model.embed(graphs)
+        return torch.cat([embedding.pooled(), embedding.spread()], dim=1) if spread else embedding.pooled()
+
+    return Rival(embed, front, spent_s, size(front.features) + size(model.encoder))
+
+
+def _attributes(graphs: LatentBatch, spread: bool) -> Tensor:
+    """Mean, and spread, of the entities' own attributes, without any network."""
+    plain = Embedding(graphs.x, graphs.edge_attr, [], [], graphs)
+    return torch.cat([plain.pooled(), plain.spread()], dim=1) if spread else plain.pooled()
+
+
+def _graphmae(ground: Ground, basis: Basis, spread: bool, seed: int, key: str) -> Rival:
+    front, recipe = basis.front, basis.recipe
+    torch.manual_seed(ground.settings.seed + seed)
+    network = GraphMae(sum(front.features.parts), basis.diffusion.hidden)
+    latents = ground.latents(recipe, front)["training"]
+
+    def load_graphs(numbers: NDArray[np.int64], rng: np.random.Generator) -> LatentBatch:
+        return latents.latents([int(n) for n in numbers])
+
+    def terms(batch: LatentBatch, generator: torch.Generator) -> dict[str, Tensor]:
+        return {"error": network.error(batch, generator) * batch.num_graphs}
+
+    def counts(batch: LatentBatch) -> dict[str, float]:
+        return {"error": float(batch.num_graphs)}
+
+    objective = Objective(load_graphs, lambda batch, device: batch.to(device), counts, terms, {"total": {"error": 1.0}})
+    run = ground.run("graphmae", ground.folder / "rows" / key, key, ground.settings.seed + seed)
+    log = fit(run, network, objective, latents, recipe.stage2.model_copy(update={"lr": GRAPHMAE_RATE}))
+
+    def embed(graphs: LatentBatch) -> Tensor:
+        return torch.cat(network.embed(graphs)[: 2 if spread else 1], dim=1)
+
+    return Rival(embed, front, basis.spent_s + log.worked_s, size(front.features) + size(network.layers))
