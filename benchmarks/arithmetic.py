@@ -1,9 +1,11 @@
-"""The arithmetic limit of a training step or an encoding: its multiply-adds, and how long they take as bare products.
+"""The limits of a training step or an encoding: how long its multiply-adds take as bare products, and its traffic.
 
 The products of all linear layers, forward and backward, are recorded as they run and done again with the same shapes
-and precision. Attention is counted by hand, each graph apart, without padding or what a kernel works out twice: two
-products over its pairs forward, four backward; its count is timed as products of rows with a square matrix. Norms,
-softmax, noise, loss, sums over neighbours and the optimiser are not in the limit: they are what takes longer.
+and precision, by `torch.mm` and, where that is faster, by oneDNN. Attention is counted by hand, each graph apart,
+without padding or what a kernel works out twice: two products over its pairs forward, four backward; its count is timed
+as products of rows with a square matrix. Norms, softmax, noise, loss, sums over neighbours and the optimiser are not in
+this limit. *Traffic* is what they read and write as they are, operation by operation, at the speed of a plain copy;
+their exponentials stay uncounted.
 """
 
 from __future__ import annotations
@@ -15,27 +17,38 @@ from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from hmgdm_plugin.model.batch import LatentBatch
 from hmgdm_plugin.model.hmgdm import Draw
+from hmgdm_plugin.model.products import product
 
 Shape = tuple[int, int, int]
 ROWS = 4096  # of the product that stands for attention
+UNMOVED = {"bmm", "baddbmm", "empty", "empty_like", "empty_strided", "new_empty", "_unsafe_view"}  # or counted above
 
 
 class Products(TorchDispatchMode):
-    """Counts the products (m, k) x (k, n) of linear layers that run inside it."""
+    """Counts the products (m, k) x (k, n) of linear layers that run inside it, and what other operations move."""
 
     def __init__(self) -> None:
         super().__init__()
         self.shapes: Counter[Shape] = Counter()
+        self.moved = 0  # bytes
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Record and run."""
-        if func._overloadpacket in (torch.ops.aten.mm, torch.ops.aten.addmm):
+        out = func(*args, **(kwargs or {}))
+        name = func._overloadpacket.__name__
+        if name in ("mm", "addmm"):
             a, b = args[-2:]
             self.shapes[(a.shape[0], a.shape[1], b.shape[1])] += 1
-        return func(*args, **(kwargs or {}))
+        elif name == "_linear_pointwise":
+            self.shapes[(args[0].shape[0], args[0].shape[1], args[1].shape[0])] += 1
+        elif not func.is_view and name not in UNMOVED:
+            tensors = [each for each in tree_leaves((args, out)) if isinstance(each, torch.Tensor)]
+            self.moved += sum(each.numel() * each.element_size() for each in tensors)
+        return out
 
     def flops(self) -> int:
         """Floating-point operations: two for each multiply-add."""
@@ -54,27 +67,38 @@ def attention_flops(batch: LatentBatch, draw: Draw, hidden: int, layers: int) ->
     return int(pairs.sum()) * hidden * 2 * (2 + 4)
 
 
-def limit_s(products: Products, attention: int, width: int, dtype: torch.dtype) -> float:
-    """Seconds that the products and `attention` operations take."""
-    total = sum(times * product_s(shape, dtype) for shape, times in products.shapes.items())
-    if attention:
-        total += attention / (2 * ROWS * width * width) * product_s((ROWS, width, width), dtype)
-    return total
+def limits_s(products: Products, attention: int, width: int, dtype: torch.dtype) -> tuple[float, float]:
+    """Seconds that the products and `attention` operations take by `torch.mm`, and by the faster library."""
+    square = product_s((ROWS, width, width), dtype)
+    taken = [(attention / (2 * ROWS * width * width), square)] if attention else []
+    taken += [(times, product_s(shape, dtype)) for shape, times in products.shapes.items()]
+    return sum(times * plain for times, (plain, _) in taken), sum(times * min(each) for times, each in taken)
 
 
-def product_s(shape: Shape, dtype: torch.dtype) -> float:
-    """Seconds of one product."""
+def product_s(shape: Shape, dtype: torch.dtype) -> tuple[float, float]:
+    """Seconds of one product by `torch.mm`, and by the model's own."""
     m, k, n = shape
     a, b, out = torch.randn(m, k, dtype=dtype), torch.randn(k, n, dtype=dtype), torch.empty(m, n, dtype=dtype)
-    return min(seconds(lambda: torch.mm(a, b, out=out), 0.02, 2))
+    return min(seconds(lambda: torch.mm(a, b, out=out), 0.02, 2)), min(seconds(lambda: product(a, b), 0.02, 2))
+
+
+def traffic_s(products: Products, size: int) -> float:
+    """Seconds to move what `products` counted, by copies of `size` bytes."""
+    source = torch.empty(max(size // 4, 1))
+    target = torch.empty_like(source)
+    return products.moved / (2 * size) * min(seconds(lambda: target.copy_(source), 0.02, 3))
 
 
 def seconds(run: Callable[[], Any], least_s: float, least: int) -> list[float]:
-    """Wall time of calls: `least` of them and `least_s` at least, after one that does not count."""
+    """Time of calls: `least` of them and `least_s` at least, after one that does not count.
+
+    With one thread it is processor time, so that other load matters less; else wall time.
+    """
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     run()
     taken: list[float] = []
     while len(taken) < least or sum(taken) < least_s:
-        start_s = time.perf_counter()
+        start_s = clock()
         run()
-        taken.append(time.perf_counter() - start_s)
+        taken.append(clock() - start_s)
     return taken

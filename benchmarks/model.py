@@ -4,8 +4,9 @@
 
 Every line is a new process. *Step*: losses, gradients, clipping, AdamW; *encode*: embeddings without gradients. The
 least of several, each on another draw of the noise; on real graphs also on other graphs, so that what a library
-compiles for every new shape counts. *Limit*: see `benchmarks.arithmetic`, same process. *Plain*: the same network with
-attention over all pairs of the batch (`benchmarks.dense`), in float32, on random graphs.
+compiles for every new shape counts; processor time with one thread, else wall time. *torch.mm*, *fastest*, *and
+traffic*: three limits (`benchmarks.arithmetic`, same process), each in ms and how many times it was taken. *Plain*:
+the same network with attention over all pairs of the batch (`benchmarks.dense`), in float32, on random graphs.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from benchmarks.arithmetic import Products, attention_flops, limit_s, seconds
+from benchmarks.arithmetic import Products, attention_flops, limits_s, seconds, traffic_s
 from benchmarks.dense import dense, need_bytes
 from benchmarks.graphs import EDGES, VERTICES, batch_of, random_shapes, read_shapes, real_shapes
 from hmgdm_plugin.model.batch import LatentBatch
@@ -86,8 +87,11 @@ def measure(case: Case, folder: Path) -> dict[str, float]:
     with Products() as encoding:
         encode(batch)
     attention = attention_flops(batch, model.draw(batch, generator), hidden, model.settings.layers)
-    found["step limit"] = limit_s(training, attention, hidden, dtype) / case.batch
-    found["encode limit"] = limit_s(encoding, 0, hidden, dtype) / case.batch
+    features = 4 * hidden * (batch.x.shape[0] + batch.edge_attr.shape[0])
+    for name, products, extra in (("step", training, attention), ("encode", encoding, 0)):
+        plain, fastest = (each / case.batch for each in limits_s(products, extra, hidden, dtype))
+        traffic = traffic_s(products, features) / case.batch
+        found |= {f"{name} limit": plain, f"{name} fastest": fastest, f"{name} traffic": fastest + traffic}
     return found | {"GFLOP": (training.flops() + attention) / case.batch / 1e9}
 
 
@@ -127,8 +131,10 @@ def row(case: Case, folder: Path) -> str:
     if not found:
         return f"| {' | '.join([*cells, 'killed'])} |"
     for name in ("step", "encode"):
-        own, limit = found[name], found[f"{name} limit"]
-        cells += [f"{1e3 * own:.1f}", f"{1e3 * limit:.1f}", f"{own / limit:.2f}"]
+        cells.append(f"{1e3 * found[name]:.1f}")
+        for limit in ("limit", "fastest", "traffic"):
+            other = found[f"{name} {limit}"]
+            cells.append(f"{1e3 * other:.1f}: {found[name] / other:.2f}")
     cells += [f"{found['peak']:.2f}", f"{1e3 * found['grown']:.0f}", _plain(case, folder)]
     return f"| {' | '.join(cells)} |"
 
@@ -169,10 +175,10 @@ def table(folder: Path, threads: list[int], batches: list[int], quick: bool) -> 
         vertices, edges = (sum(each) / len(sizes) for each in zip(*sizes, strict=True))
         print(f"Real: {len(sizes)} tiles, {vertices:.0f} vertices and {edges:.0f} edges on average.\n")
     print(
-        "| graphs | attributes | batch | precision | threads | step ms/graph | limit | ratio "
-        "| encode ms/graph | limit | ratio | peak GB | MB/graph | plain ms/graph |"
+        "| graphs | attributes | batch | precision | threads | step ms/graph | torch.mm | fastest | and traffic "
+        "| encode ms/graph | torch.mm | fastest | and traffic | peak GB | MB/graph | plain ms/graph |"
     )
-    print("|---" * 14 + "|")
+    print("|---" * 16 + "|")
     for cell in itertools.product(kinds, SIZES, batches, ("fp32", "bf16"), threads):
         print(row(Case(*cell, least_s=0.5 if quick else 1.0), folder), flush=True)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from .products import Linear
 from .slots import Pairing
 
 SCRATCH = 1 << 20  # pairs weighed at a time: they stay in the processor's cache
@@ -26,10 +27,10 @@ class GraphAttention(nn.Module):
     def __init__(self, hidden: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.query = nn.Linear(hidden, hidden)
-        self.key = nn.Linear(hidden, hidden, bias=False)  # a bias on keys would cancel in the softmax
-        self.value = nn.Linear(hidden, hidden)
-        self.out = nn.Linear(hidden, hidden)
+        self.query = Linear(hidden, hidden)
+        self.key = Linear(hidden, hidden, bias=False)  # a bias on keys would cancel in the softmax
+        self.value = Linear(hidden, hidden)
+        self.out = Linear(hidden, hidden)
 
     def forward(self, queries: Tensor, keys: Tensor, pairing: Pairing) -> Tensor:
         """(Q, h) of queries (Q, h) and keys (K, h); cost is linear in the number of graphs."""
@@ -141,7 +142,7 @@ class FeedForward(nn.Module):
     def __init__(self, hidden: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.LayerNorm(hidden), nn.Linear(hidden, 2 * hidden), nn.GELU(), nn.Linear(2 * hidden, hidden)
+            nn.LayerNorm(hidden), Linear(hidden, 2 * hidden), nn.GELU(), Linear(2 * hidden, hidden)
         )
 
     def forward(self, x: Tensor) -> Tensor:

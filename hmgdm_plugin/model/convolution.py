@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .products import Linear
 from .topology import Topology
 
 
@@ -34,7 +35,7 @@ class EntityConvolution(nn.Module):
         self.residual = residual
         self.vertex = _Stream(hidden, residual)
         self.edge = _Stream(hidden, residual) if edges else None
-        self.gate = nn.Linear(hidden, 1) if edges and gated else None
+        self.gate = Linear(hidden, 1) if edges and gated else None
 
     def forward(self, x: Tensor, f: Tensor | None, topology: Topology) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """X (P, h), F (M, h) or None to the same, and the gates (M,) that weighed the vertex messages."""
@@ -59,7 +60,7 @@ class _Stream(nn.Module):
     def __init__(self, hidden: int, residual: bool) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(hidden) if residual else None
-        self.weight = nn.Linear(hidden, hidden, bias=False)
+        self.weight = Linear(hidden, hidden, bias=False)
         self.bias = nn.Parameter(torch.zeros(hidden))
 
     def activate(self, x: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from .convolution import EntityConvolution
 from .encoder import Encoded
 from .inputs import Place
 from .layout import Layout, Stream
+from .products import Linear
 from .slots import Pairing
 
 
@@ -119,7 +120,7 @@ class HiddenTokens(nn.Module):
 
     def __init__(self, dim: int, settings: DiffusionSettings, *, kinds: bool) -> None:
         super().__init__()
-        self.attributes = None if settings.schedule == "mask-only" else nn.Linear(dim, settings.hidden, bias=False)
+        self.attributes = None if settings.schedule == "mask-only" else Linear(dim, settings.hidden, bias=False)
         self.token = nn.Parameter(0.02 * torch.randn(settings.hidden))
         self.place = Place(settings.hidden, position=settings.position, kinds=kinds)
 
@@ -134,11 +135,22 @@ class RestorationHead(nn.Module):
 
     def __init__(self, hidden: int, dim: int) -> None:
         super().__init__()
-        last = nn.Linear(hidden, dim)
+        last = Linear(hidden, dim)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-        self.layers = nn.Sequential(nn.LayerNorm(hidden), nn.Linear(hidden, hidden), nn.GELU(), last)
+        self.layers = nn.Sequential(nn.LayerNorm(hidden), Linear(hidden, hidden), nn.GELU(), last)
 
     def forward(self, h: Tensor) -> Tensor:
         """(R, h) to (R, d)."""
-        return self.layers(h)
+        return self.last(self.before_last(h))
+
+    def before_last(self, h: Tensor) -> Tensor:
+        """(R, h) to what `last` takes, (R, h): the loss needs nothing wider at a time."""
+        return self.layers[:-1](h)
+
+    @property
+    def last(self) -> nn.Linear:
+        """The layer to the attributes."""
+        layer = self.layers[-1]
+        assert isinstance(layer, nn.Linear)
+        return layer

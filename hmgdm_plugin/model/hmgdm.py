@@ -42,17 +42,22 @@ class Draw:
 class Restored:
     """Hidden vertices or edges after the decoder.
 
-    `rows` (R,) of the batch; `noisy` x_t and `correction` u, both (R, d), of which `Noise.clean` makes the estimate
-    of x_0; per graph (B,): `loss`, `trivial` (loss of the predictor without context), `counted` (False where nothing
-    was hidden).
+    `rows` (R,) of the batch; `noisy` x_t (R, d); `features` (R, h), of which `last` makes the correction u; per graph
+    (B,): `loss`, `trivial` (loss of the predictor without context), `counted` (False where nothing was hidden).
     """
 
     rows: Tensor
     noisy: Tensor
-    correction: Tensor
+    features: Tensor
+    last: nn.Linear
     loss: Tensor
     trivial: Tensor
     counted: Tensor
+
+    @property
+    def correction(self) -> Tensor:
+        """u (R, d), of which and `noisy` `Noise.clean` makes the estimate of x_0; worked out when it is asked for."""
+        return self.last(self.features)
 
     @property
     def mean_loss(self) -> Tensor:
@@ -162,13 +167,15 @@ class HMGDM(nn.Module):
             encoded, kl = self.posterior.sample(encoded, layout, batch.num_graphs, generator)
         noisy_x = self._noisy(batch.x, layout.vertices, draw.vertex_noise, draw.steps)
         noisy_f = self._noisy(batch.edge_attr, layout.edges, draw.edge_noise, draw.steps)
-        u_x, u_f = self.decode(batch, encoded, noisy_x, noisy_f, draw.steps, layout)
+        x, f = self._decoded(batch, encoded, noisy_x, noisy_f, draw.steps, layout)
         vertex = self._compare(
-            batch.x, layout.vertices, noisy_x, u_x, draw.vertex_noise, draw.steps, self.vertex_weight
+            batch.x, layout.vertices, noisy_x, (x, self.vertex_head), draw.vertex_noise, draw.steps, self.vertex_weight
         )
-        if u_f is None:
+        if f is None or self.edge_head is None:
             return vertex, None, kl
-        edge = self._compare(batch.edge_attr, layout.edges, noisy_f, u_f, draw.edge_noise, draw.steps, self.edge_weight)
+        edge = self._compare(
+            batch.edge_attr, layout.edges, noisy_f, (f, self.edge_head), draw.edge_noise, draw.steps, self.edge_weight
+        )
         return vertex, edge, kl
 
     def encode(self, batch: LatentBatch, layout: Layout) -> Encoded:
@@ -179,14 +186,20 @@ class HMGDM(nn.Module):
         self, batch: LatentBatch, encoded: Encoded, noisy_x: Tensor, noisy_f: Tensor, steps: Tensor, layout: Layout
     ) -> tuple[Tensor, Tensor | None]:
         """Corrections u of the hidden vertices (R, dv) and edges (R', de), from x_t and the visible part."""
+        x, f = self._decoded(batch, encoded, noisy_x, noisy_f, steps, layout)
+        return self.vertex_head(x), None if f is None or self.edge_head is None else self.edge_head(f)
+
+    def _decoded(
+        self, batch: LatentBatch, encoded: Encoded, noisy_x: Tensor, noisy_f: Tensor, steps: Tensor, layout: Layout
+    ) -> tuple[Tensor, Tensor | None]:
+        """What the heads take, (R, h) and (R', h)."""
         tau = self.time(steps)  # (B, h)
         v, e = layout.vertices, layout.edges
         x = self.vertex_tokens(noisy_x, batch.pos[v.hidden], batch.kind[v.hidden], tau[v.hidden_batch])
         f = None
         if self.edge_tokens is not None:
             f = self.edge_tokens(noisy_f, batch.edge_pos[e.hidden], None, tau[e.hidden_batch])
-        x, f = self.decoder(encoded, x, f, tau, layout)
-        return self.vertex_head(x), None if f is None or self.edge_head is None else self.edge_head(f)
+        return self.decoder(encoded, x, f, tau, layout)
 
     def embed(self, batch: LatentBatch) -> Embedding:
         """Features of every entity: no mask, no noise, posterior mean; needs no generator, draws nothing."""
@@ -201,17 +214,25 @@ class HMGDM(nn.Module):
         return self.noise.sample_rows(x0, stream.hidden, noise, steps[stream.hidden_batch])
 
     def _compare(
-        self, x0: Tensor, stream: Stream, noisy: Tensor, u: Tensor, noise: Tensor, steps: Tensor, weight: Tensor
+        self,
+        x0: Tensor,
+        stream: Stream,
+        noisy: Tensor,
+        given: tuple[Tensor, RestorationHead],
+        noise: Tensor,
+        steps: Tensor,
+        weight: Tensor,
     ) -> Restored:
-        """Loss per graph of corrections `u` (R, d) against the target, in the target's space."""
+        """Loss per graph of the corrections that a head makes of rows (R, h), in the target's space."""
         graph, graphs = stream.hidden_batch, steps.shape[0]
-        distance, trivial = self.noise.distances(u, x0, stream.hidden, noise, steps[graph], weight)
+        features, last = given[1].before_last(given[0]), given[1].last
+        distance, trivial = self.noise.distances(features, last, x0, stream.hidden, noise, steps[graph], weight)
 
         def per_graph(rows: Tensor) -> Tensor:
             return self.noise.loss_weight[steps] * segment_mean(rows[:, None], graph, graphs).squeeze(1)
 
         counted = torch.bincount(graph, minlength=graphs) > 0
-        return Restored(stream.hidden, noisy, u, per_graph(distance), per_graph(trivial), counted)
+        return Restored(stream.hidden, noisy, features, last, per_graph(distance), per_graph(trivial), counted)
 
 
 def _part_weight(parts: tuple[int, ...]) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..schema.graph import NUCLEUS
+from .products import Linear
 
 OCTAVES = 6  # wavelengths of position: 2 tile sides down to 1/16, half an entity
 
@@ -30,8 +31,8 @@ class EntityEmbedding(nn.Module):
 
     def __init__(self, dim: int, hidden: int, *, position: bool, kinds: bool, plain: bool = False) -> None:
         super().__init__()
-        linear = nn.Linear(dim, hidden)
-        self.attributes = nn.Sequential(nn.LayerNorm(dim), linear, nn.Linear(hidden, hidden)) if plain else linear
+        linear = Linear(dim, hidden)
+        self.attributes = nn.Sequential(nn.LayerNorm(dim), linear, Linear(hidden, hidden)) if plain else linear
         self.place = Place(hidden, position=position, kinds=kinds)
 
     def forward(self, x: Tensor, pos: Tensor, kind: Tensor | None = None) -> Tensor:
@@ -62,7 +63,7 @@ class Place(nn.Module):
 
     def __init__(self, hidden: int, *, position: bool, kinds: bool) -> None:
         super().__init__()
-        self.position = nn.Linear(4 * OCTAVES, hidden, bias=False) if position else None
+        self.position = Linear(4 * OCTAVES, hidden, bias=False) if position else None
         self.nucleus = nn.Parameter(torch.zeros(hidden)) if kinds else None
         self.register_buffer("octaves", math.pi * 2.0 ** torch.arange(OCTAVES), persistent=False)
 
@@ -87,7 +88,7 @@ class TimeEmbedding(nn.Module):
         half = max(hidden // 2, 1)
         frequencies = torch.exp(-math.log(10_000.0) * torch.arange(half) / half)
         self.register_buffer("frequencies", frequencies, persistent=False)
-        self.layers = nn.Sequential(nn.Linear(2 * half, 2 * hidden), nn.SiLU(), nn.Linear(2 * hidden, hidden))
+        self.layers = nn.Sequential(Linear(2 * half, 2 * hidden), nn.SiLU(), Linear(2 * hidden, hidden))
 
     def forward(self, t: Tensor) -> Tensor:
         """(B, h) of steps (B,)."""

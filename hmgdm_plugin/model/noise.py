@@ -88,13 +88,13 @@ class Noise(nn.Module):
         return mixed(x0, rows, eps, _at(self.signal, t), _at(self.sigma, t))
 
     def distances(
-        self, u: Tensor, x0: Tensor, rows: Tensor, eps: Tensor, t: Tensor, weight: Tensor
+        self, h: Tensor, last: nn.Linear, x0: Tensor, rows: Tensor, eps: Tensor, t: Tensor, weight: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Squared distances (R,) of `u` (R, d), and of u = 0, from the `correction` of the `rows` (R,) of `x0` (N, d).
+        """Squared distances (R,) of ``last(h)``, and of 0, from the `correction` u of the `rows` (R,) of `x0` (N, d).
 
-        Dimensions count by `weight` (d,); differentiable in u alone.
+        Dimensions count by `weight` (d,); differentiable in h (R, h) and `last` alone.
         """
-        return squared_distance(u, x0, rows, eps, _at(self.sigma, t), -_at(self.signal, t), weight)
+        return squared_distance(h, last, x0, rows, eps, _at(self.sigma, t), -_at(self.signal, t), weight)
 
     def target(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         """What is to be predicted, y."""

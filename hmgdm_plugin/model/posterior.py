@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from .encoder import Encoded
 from .layout import Layout
+from .products import Linear
 from .segments import segment_mean
 
 LIMIT = 10.0  # of the log-variance
@@ -43,8 +44,8 @@ class Posterior(nn.Module):
 class _Gaussian(nn.Module):
     def __init__(self, hidden: int) -> None:
         super().__init__()
-        self.mean = nn.Linear(hidden, hidden)
-        self.log_var = nn.Linear(hidden, hidden)
+        self.mean = Linear(hidden, hidden)
+        self.log_var = Linear(hidden, hidden)
         nn.init.eye_(self.mean.weight)
         nn.init.zeros_(self.mean.bias)
         nn.init.normal_(self.log_var.weight, std=1e-3)
