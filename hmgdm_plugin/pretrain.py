@@ -80,17 +80,26 @@ def _stages(
         watch = partial(show_curves, folder)
         return Run(name, folder, recipe, settings.seed, settings.mixed_shards, world, events, watch)
 
-    autoencoder, first = stages.autoencoder_stage(graphs, settings, run("autoencoder"))
+    autoencoder, logs = None, {}
+    if settings.diffusion.features != "descriptors":
+        autoencoder, logs["stage1"] = stages.autoencoder_stage(graphs, settings, run("autoencoder"))
+    elif options.stage == "autoencoder":
+        raise InputError(
+            "attributes are descriptors alone: there is no auto-encoder", 'set diffusion.features = "both"'
+        )
     if options.stage == "autoencoder":
         return {"autoencoder": run("autoencoder").checkpoint, "curves": folder / curve_png("autoencoder")}
     features = stages.features_of(graphs["training"], autoencoder, settings)
     latents = stages.latents_stage(graphs, features, folder / LATENTS, world, events)
-    model, second = stages.diffusion_stage(latents, features.parts, settings, run("diffusion"))
+    model, logs["stage2"] = stages.diffusion_stage(latents, features.parts, settings, run("diffusion"))
     if not world.first:
         return {}
     from .analysis.pretrained import save_pretrained
+    from .training.agreement import fit_readout
 
-    saved = save_pretrained(folder / "model" / settings.name, settings, tally, features, model, (first, second), world)
+    fit_readout(model, graphs["training"], latents["training"], settings.seed, events)
+
+    saved = save_pretrained(folder / "model" / settings.name, settings, tally, features, model, logs, world)
     return {"model": saved, "curves": folder / curve_png("diffusion")}
 
 

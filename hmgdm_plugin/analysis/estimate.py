@@ -59,12 +59,14 @@ def estimate(
         f"each on {workers} threads: {_clock(every * seen.graph_s)}; {_bytes(disk)} on disk"
     )
     batch = batched(seen.some)
-    model = EntityAutoencoder(settings.autoencoder, settings.graph.stored_px)
+    with_latents = settings.diffusion.features != "descriptors"
+    model = EntityAutoencoder(settings.autoencoder, settings.graph.stored_px) if with_latents else None
     features = EntityFeatures(model, batch.desc.shape[1], settings.diffusion.features)
     latents = features(batch)
     features.requires_grad_(True)
     disk += every * 2 * sum(features.parts) * seen.entities()
-    yield _stage_one(settings, batch, model.to(device), seen, device)
+    if model is not None:
+        yield _stage_one(settings, batch, model.to(device), seen, device)
     yield _stage_two(settings, latents, HMGDM(settings.diffusion, features.parts, features.parts), seen, device)
     yield f"memory: about {_bytes(_peak(device))} per process, the larger stage"
     yield f"disk: about {_bytes(disk)} in all, with latents"

@@ -23,19 +23,18 @@ def save_pretrained(
     tally: Mapping[str, Tally],
     features: EntityFeatures,
     model: HMGDM,
-    logs: tuple[Log, Log],
+    logs: Mapping[str, Log],
     world: World,
 ) -> Path:
-    """Write the model folder; `tally` says what each source gave, `logs` are those of stage 1 and 2."""
-    first, second = logs
+    """Write the model folder; `tally` says what each source gave, `logs` are those of the stages that were trained."""
     where = f"{world.device.type.upper()}, {world.size} process{'es' * (world.size > 1)} of 1 thread"
     training = Training(
         epochs=settings.stage2.epochs,
-        steps=int(second.rows[-1]["step"]),
-        minutes=(first.seconds + second.seconds) / 60,
+        steps=int(logs["stage2"].rows[-1]["step"]),
+        minutes=sum(log.seconds for log in logs.values()) / 60,
         device=where,
-        numbers={**_finals("stage1", first), **_finals("stage2", second)},
-        curves={"stage1 total": _curve(first.rows), "stage2 total": _curve(second.rows)},
+        numbers={key: value for stage, log in logs.items() for key, value in _finals(stage, log).items()},
+        curves={f"{stage} total": _curve(log.rows) for stage, log in logs.items()},
     )
     return save_model(folder, _card(settings, tally, training, len(NAMES)), features, model, {})
 

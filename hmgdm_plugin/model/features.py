@@ -20,8 +20,8 @@ class EntityFeatures(nn.Module):
 
     Parameters
     ----------
-    autoencoder : EntityAutoencoder
-        Stage 1; its weights are frozen.
+    autoencoder : EntityAutoencoder or None
+        Stage 1; its weights are frozen. None where attributes are descriptors alone.
     descriptors : int
         D, descriptors per entity.
     features : {"latent", "descriptors", "both"}
@@ -39,13 +39,18 @@ class EntityFeatures(nn.Module):
     edge_desc_std: Tensor
 
     def __init__(
-        self, autoencoder: EntityAutoencoder, descriptors: int, features: Literal["latent", "descriptors", "both"]
+        self,
+        autoencoder: EntityAutoencoder | None,
+        descriptors: int,
+        features: Literal["latent", "descriptors", "both"],
     ) -> None:
         super().__init__()
-        self.autoencoder = autoencoder.requires_grad_(False).eval()
+        if autoencoder is None and features != "descriptors":
+            raise ValueError(f"attributes {features!r} need an auto-encoder")
+        self.autoencoder = None if autoencoder is None else autoencoder.requires_grad_(False).eval()
         self.features = features
-        sizes = {"latent": (autoencoder.latent_dim,), "descriptors": (descriptors,)}
-        self.parts: tuple[int, ...] = sizes.get(features, (autoencoder.latent_dim, descriptors))
+        latent = () if autoencoder is None or features == "descriptors" else (autoencoder.latent_dim,)
+        self.parts: tuple[int, ...] = latent if features == "latent" else (*latent, descriptors)
         for name in ("desc", "edge_desc"):
             self.register_buffer(f"{name}_mean", torch.zeros(descriptors))
             self.register_buffer(f"{name}_std", torch.ones(descriptors))
@@ -82,10 +87,9 @@ class EntityFeatures(nn.Module):
     def _attributes(self, windows: Tensor, desc: Tensor, mean: Tensor, std: Tensor) -> Tensor:
         """(K, sum(parts)) of windows (K, 4, S, S) and descriptors (K, D)."""
         blocks = []
-        if self.features != "descriptors":
-            blocks.append(
-                torch.cat([self.autoencoder.encode(chunk).to(mean.dtype) for chunk in torch.split(windows, CHUNK)])
-            )
+        if self.autoencoder is not None and self.features != "descriptors":
+            chunks = torch.split(windows, CHUNK)
+            blocks.append(torch.cat([self.autoencoder.encode(chunk).to(mean.dtype) for chunk in chunks]))
         if self.features != "latent":
             blocks.append(((desc.to(mean.dtype) - mean) / std).clamp(-LIMIT, LIMIT))
         return torch.cat(blocks, dim=1)

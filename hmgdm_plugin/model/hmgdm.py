@@ -22,6 +22,7 @@ from .inputs import TimeEmbedding, balance
 from .layout import Layout, Stream
 from .noise import Noise
 from .posterior import Posterior
+from .readout import Readout
 from .segments import segment_mean
 from .split import dual_split
 from .topology import Topology
@@ -111,6 +112,9 @@ class HMGDM(nn.Module):
         self.decoder = DiffusionDecoder(settings)
         self.vertex_head = RestorationHead(settings.hidden, dv)
         self.edge_head = RestorationHead(settings.hidden, de) if settings.edges else None
+        own = dv - vertex_parts[-1]  # the last block: descriptors where there are any
+        size = settings.hidden, settings.readout
+        self.readout = Readout(*size, own, dv, settings.arrangement) if settings.readout else None
         for stream, parts in ((self.encoder.vertex, vertex_parts), (self.encoder.edge, edge_parts)):
             if stream is not None and isinstance(stream.attributes, nn.Linear):
                 balance(stream.attributes, parts)
@@ -201,6 +205,16 @@ class HMGDM(nn.Module):
             f = self.edge_tokens(noisy_f, batch.edge_pos[e.hidden], None, tau[e.hidden_batch])
         return self.decoder(encoded, x, f, tau, layout)
 
+    @property
+    def token_size(self) -> int:
+        """Numbers per entity in `Embedding.tokens`."""
+        return 2 * self.settings.hidden if self.readout is None else self.readout.token_size
+
+    @property
+    def embedding_size(self) -> int:
+        """Numbers per graph in `Embedding.pooled`."""
+        return 2 * self.settings.hidden if self.readout is None else self.readout.embedding_size
+
     def embed(self, batch: LatentBatch) -> Embedding:
         """Features of every entity: no mask, no noise, posterior mean; needs no generator, draws nothing."""
         n, m = batch.x.shape[0], batch.edge_index.shape[1]
@@ -208,7 +222,7 @@ class HMGDM(nn.Module):
         x, f = encoded.x[-1], encoded.f[-1] if encoded.f else batch.x.new_zeros(m, self.settings.hidden)
         if self.posterior is not None:
             x, f = self.posterior.mean(x, f)
-        return Embedding(x, f, encoded.x, encoded.gates, batch)
+        return Embedding(x, f, encoded.x, encoded.gates, batch, self.readout)
 
     def _noisy(self, x0: Tensor, stream: Stream, noise: Tensor, steps: Tensor) -> Tensor:
         return self.noise.sample_rows(x0, stream.hidden, noise, steps[stream.hidden_batch])

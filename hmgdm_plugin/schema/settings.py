@@ -102,6 +102,18 @@ class DiffusionSettings(Settings):
     features: Literal["latent", "descriptors", "both"] = "both"
     position: bool = True
     kl_weight: Annotated[float, Field(ge=0)] = 0.0
+    readout: Annotated[int, Field(ge=0, le=256)] = 0  # directions that views agree on; 0: the last level as it is
+    arrangement: Annotated[int, Field(ge=0, le=256)] = (
+        0  # of these, the first whose layout over the tile is embedded too
+    )
+
+    @model_validator(mode="after")
+    def _readout_fits(self) -> DiffusionSettings:
+        if self.readout > 2 * self.hidden:
+            raise ValueError(f"readout = {self.readout} is more than twice hidden = {self.hidden}")
+        if self.arrangement > self.readout:
+            raise ValueError(f"arrangement = {self.arrangement} is more than readout = {self.readout}")
+        return self
 
 
 class TrainingSettings(Settings):

@@ -113,6 +113,11 @@ class Shard:
         """Patient of each graph."""
         return json.loads(self._file.metadata()["patient"])
 
+    @cached_property
+    def slides(self) -> list[str]:
+        """Slide of each graph; only where shards hold windows."""
+        return json.loads(self._file.metadata()["slide"])
+
     def fields(self, k: int, vertex: Sequence[str], edge: Sequence[str]) -> dict[str, Tensor]:
         """The named fields of the shard's graph `k`; `edge_index` counts from the graph's first vertex."""
         v, e = (slice(int(ptr[k]), int(ptr[k + 1])) for ptr in (self.vertex_ptr, self.edge_ptr))

@@ -79,8 +79,8 @@ def _some(shards: Shards, count: int, seed: int) -> Ints:
     return np.sort(rng.choice(len(shards), min(count, len(shards)), replace=False))
 
 
-def features_of(graphs: Shards, autoencoder: EntityAutoencoder, settings: PretrainSettings) -> EntityFeatures:
-    """Freeze stage 1 and fit the scale of the descriptors on some of the graphs."""
+def features_of(graphs: Shards, autoencoder: EntityAutoencoder | None, settings: PretrainSettings) -> EntityFeatures:
+    """Freeze stage 1, if there is one, and fit the scale of the descriptors on some of the graphs."""
     descriptors = graphs.fields(0, ("desc",), ())["desc"].shape[1]
     features = EntityFeatures(autoencoder, descriptors, settings.diffusion.features)
     parts = [graphs.fields(int(n), ("desc",), ("edge_desc",)) for n in _some(graphs, FIT_GRAPHS, settings.seed)]

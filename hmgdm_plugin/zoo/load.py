@@ -136,30 +136,33 @@ def load(name_or_folder: str | Path, device: str = "cpu") -> LoadedModel:
     digest = verify(folder)
     card = read_card(folder)
     weights = Weights(folder / WEIGHTS)
-    autoencoder = EntityAutoencoder(card.autoencoder, card.graph.stored_px)
+    with_stage_1 = any(name.startswith("features.autoencoder.") for name in weights.tensors)
+    autoencoder = EntityAutoencoder(card.autoencoder, card.graph.stored_px) if with_stage_1 else None
+    if autoencoder is None and card.diffusion.features != "descriptors":
+        raise InputError(f"{weights.path}: the auto-encoder is missing", RESTORE)
     features = EntityFeatures(autoencoder, card.descriptors, card.diffusion.features)
     encoder = HMGDM(card.diffusion, features.parts, features.parts)
     weights.fill("features.", features)
     weights.fill("hmgdm.", encoder)
-    heads = {spec.name: _head(spec, 2 * card.diffusion.hidden, weights) for spec in card.head}
+    heads = {spec.name: _head(spec, encoder, weights) for spec in card.head}
     weights.all_used()
     for module in (features, encoder, *heads.values()):
         module.to(where).eval().requires_grad_(False)
     return LoadedModel(card, folder, digest, features, encoder, heads, where)
 
 
-def _head(spec: Head, dim: int, weights: Weights) -> GatedHead | ClusterHead:
-    """Head `spec` on embeddings of length `dim`; its other sizes follow from its tensors."""
+def _head(spec: Head, encoder: HMGDM, weights: Weights) -> GatedHead | ClusterHead:
+    """Head `spec` on what `encoder` gives; its other sizes follow from its tensors."""
     from ..model.heads import ClusterHead, GatedHead
 
     prefix = f"head.{spec.name}."
     head: GatedHead | ClusterHead
     if spec.kind == "clusters":
         clusters, components = weights.shape(prefix + "centroids", 2)
-        head = ClusterHead(dim, components, len(spec.classes) or clusters)
+        head = ClusterHead(encoder.embedding_size, components, len(spec.classes) or clusters)
     else:
         gate_hidden, _ = weights.shape(prefix + "gate.0.weight", 2)
-        head = GatedHead(dim, len(spec.classes) or 1, spec.kind, spec.transform, gate_hidden)
+        head = GatedHead(encoder.token_size, len(spec.classes) or 1, spec.kind, spec.transform, gate_hidden)
     weights.fill(prefix, head)
     return head
 

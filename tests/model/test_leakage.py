@@ -21,6 +21,7 @@ ABLATIONS = [
     {"target": "step"},
     {"kl_weight": 1e-3},
     {"layers": 1},
+    {"readout": 4, "arrangement": 2},
 ]
 
 
@@ -98,7 +99,7 @@ def test_09_no_gradient_from_predictions_to_clean_targets(graphs, model_of):
     assert x.grad[~draw.hide_vertices].any()
 
 
-@pytest.mark.parametrize("settings", [{}, {"encoder": "plain"}, {"edges": False}])
+@pytest.mark.parametrize("settings", [{}, {"encoder": "plain"}, {"edges": False}, {"readout": 4, "arrangement": 2}])
 def test_10_renumbering_and_turning_edges_changes_nothing(graphs, model_of, settings):
     model, batch = model_of(**settings), graphs(SIZES)
     other, v, e = shuffled(batch)

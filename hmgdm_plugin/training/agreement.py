@@ -1,0 +1,60 @@
+"""The last stage of pre-training: the readout, from tiles and their views, without labels and without steps."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..model.hmgdm import HMGDM
+from ..model.segments import segment_mean
+from ..schema.events import Events
+from .order import Ints
+from .shards import Shards, chunks
+
+TILES = 6000  # at most, with all their views
+AT_ONCE = 32
+
+
+def fit_readout(model: HMGDM, graphs: Shards, latents: Shards, seed: int, events: Events) -> None:
+    """Fit the readout of `model`, if it has one, on tiles of all patients alike.
+
+    Parameters
+    ----------
+    graphs, latents : Shards
+        The same graphs: `graphs` tell which are views of one tile, `latents` are encoded.
+    """
+    if model.readout is None or len(latents) < 2:
+        return
+    model.eval()
+    numbers, groups = views(graphs, TILES, seed)
+    means = []
+    for part in chunks(len(numbers), AT_ONCE):
+        with torch.no_grad():
+            means.append(_mean_level(model, latents, numbers[part.start : part.stop]))
+        events.progress("readout", part.stop, len(numbers))
+    model.readout.fit(torch.cat(means).cpu(), torch.from_numpy(groups))
+
+
+def _mean_level(model: HMGDM, latents: Shards, numbers: Ints) -> Tensor:
+    """Mean last level (B, 2 h) of some graphs, by area."""
+    batch = latents.latents([int(n) for n in numbers]).to(model.vertex_weight.device)
+    return segment_mean(model.embed(batch).last_level(), batch.batch, batch.num_graphs, batch.weight())
+
+
+def views(graphs: Shards, most: int, seed: int) -> tuple[Ints, Ints]:
+    """Numbers of graphs (T,), ascending, and the tile (T,) that each is a view of; about `most`, whole tiles only."""
+    places: list[tuple[str, str, bytes]] = []
+    for number in range(graphs.files):
+        shard = graphs.shard(number)
+        corners = shard.field("tile").numpy()
+        places += list(zip(shard.patients, shard.slides, (row.tobytes() for row in corners), strict=True))
+    tile = np.unique([json.dumps([p, s, where.hex()]) for p, s, where in places], return_inverse=True)[1]
+    order = np.random.default_rng((seed, 23)).permutation(int(tile.max()) + 1)
+    sizes = np.bincount(tile)[order]
+    chosen = np.zeros(len(order), bool)
+    chosen[order[: max(int(np.searchsorted(np.cumsum(sizes), most, side="right")), 1)]] = True
+    numbers = np.flatnonzero(chosen[tile])
+    return numbers, tile[numbers]
