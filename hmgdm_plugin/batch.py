@@ -43,10 +43,13 @@ def plan(options: BatchOptions, events: Events) -> Mapping[str, Any]:
     from .zoo.load import find
 
     graph, store, found = read_card(find(options.model)).graph, Store(options.results_dir), []
-    entries, (regions, nuclei) = listed(options), beside(options)
+    if (store.root / run.BATCH).exists():
+        store.check(_pinned(options))
+    every, (regions, nuclei) = listed(options), beside(options)
     for each in filter(None, (regions, nuclei)):
-        for name in each.without_slide(entries):
+        for name in each.without_slide(every):
             events.note(f"     no slide  {name} in {each.folder}")
+    entries = _shard(every, options.shard)
     for entry in events.track("plan", entries, len(entries)):
         found.append(_judged(look_at(entry, options, graph, regions, nuclei), entry, store))
         events.note(f"{found[-1].word:>13}  {entry.slide_id}  {found[-1].remark}".rstrip())
@@ -86,19 +89,16 @@ def run_batch(options: BatchOptions, events: Events) -> Mapping[str, Any]:
         The source, the model or the results folder is wrong, or no slide can be analysed any more.
     """
     from .cohort.store import Store
-    from .zoo.digest import verify
-    from .zoo.load import find
 
     entries, store = _shard(listed(options), options.shard), Store(options.results_dir)
-    digest = verify(find(options.model))
+    pinned = _pinned(options)
     beside(options)
     if not options.resume and (store.root / run.BATCH).exists():
         raise InputError(f"{store.root}: holds a batch", "pass --resume, or give another --results-dir")
-    pinned = options.model_dump(mode="json", include=set(PINNED))
-    store.begin({**pinned, "digest": digest, "version": __version__})
+    store.begin(pinned)
     with run.writing(store.root):
         _forgotten(entries, store, options.retry)
-        _go(options, store, entries, digest, _Heard(entries, store, events))
+        _go(options, store, entries, pinned["digest"], _Heard(entries, store, events))
         words = Counter(state.word if (state := store.state(entry.key)) else "waiting" for entry in entries)
         result = {"slides": len(entries), **words, "results": store.root}
         if not options.shard:
@@ -143,6 +143,15 @@ def listed(options: BatchOptions | BatchReportOptions) -> list[SlideEntry]:
     if not entries:
         raise InputError(f"{source}: no slide in it", "give a folder, a table or a project that holds slides")
     return entries
+
+
+def _pinned(options: BatchOptions) -> dict[str, Any]:
+    """What must stay the same for all runs on one folder."""
+    from .zoo.digest import verify
+    from .zoo.load import find
+
+    pinned = options.model_dump(mode="json", include=set(PINNED))
+    return {**pinned, "digest": verify(find(options.model)), "version": __version__}
 
 
 def _shard(entries: list[SlideEntry], shard: str) -> list[SlideEntry]:

@@ -110,17 +110,21 @@ def diff(first: Path, second: Path, events: Events) -> Mapping[str, Any]:
         tables.append(read_table(root / run.SUMMARY))
         if not tables[-1]:
             raise InputError(f"{root}: has no {run.SUMMARY}", "run hmgdm batch report first")
-    each, over_all = differences(*tables)
-    if not each:
+    if not {row["slide_id"] for row in tables[0]} & {row["slide_id"] for row in tables[1]}:
         raise InputError(f"{first} and {second}: no slide in common", "give two batches over the same slides")
+    each, over_all = differences(*tables)
     path = second / run.DIFFERENCES
     with run.writing(path):
-        run.write_whole(path, as_csv(list(each[0]), each))
+        run.write_whole(path, as_csv(("slide_id", "number", "before", "after", "change"), each))
     for row in over_all:
         events.note(
             f"{row['number']}: {row['mean_before']:.4g} -> {row['mean_after']:.4g} on average of {row['slides']} "
             f"slides, median change {row['median_change']:+.4g}, largest {row['largest_change']:+.4g}"
         )
     before, after = (Store(root).settings() for root in (first, second))
-    changed = [name for name in before if before[name] != after.get(name)]
+    changed = [name for name in before | after if before.get(name) != after.get(name)]
+    words = Counter(f"{row['number']}: {row['before']} -> {row['after']}" for row in each if row["number"] == "state")
+    files = sum(row["number"] == "fingerprint" for row in each)
+    for text, often in (*sorted(words.items()), *([("another file behind the same id", files)] if files else [])):
+        events.note(f"{often} slides, {text}")
     return {"differences": path, "settings that differ": ", ".join(changed) or "none"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from pathlib import Path
 
 from .cohort.beside import GEOJSON, Beside
@@ -125,4 +126,6 @@ def _stamp(path: Path) -> tuple[int, int, int]:
         facts = os.stat(path)
     except OSError as error:
         raise InputError(f"{path}: no such file", "correct the path or bring the slide back") from error
+    if not stat.S_ISREG(facts.st_mode):  # a pipe would be waited for without end
+        raise InputError(f"{path}: is no file", "give the path of a slide file")
     return facts.st_ino, facts.st_size, facts.st_mtime_ns

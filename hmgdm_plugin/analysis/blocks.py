@@ -67,15 +67,9 @@ def _recipe(plan: Plan, model: LoadedModel) -> str:
     """Digest of everything that decides what is in a block."""
     tiles = [(tile.x_px, tile.y_px, tile.side_px, tile.size_px, tile.mpp) for tile in plan.tiles]
     nuclei = plan.nuclei.digest() if plan.nuclei else ""
-    facts = [
-        __version__,
-        model.digest,
-        str(model.device),
-        plan.slide.fingerprint(),
-        plan.slide.frame.mpp,
-        tiles,
-        nuclei,
-    ]
+    written_ns = plan.slide.path.stat().st_mtime_ns  # the fingerprint does not see what changes in the middle
+    slide = (plan.slide.fingerprint(), written_ns, plan.slide.frame.mpp)
+    facts = [__version__, model.digest, str(model.device), *slide, tiles, nuclei]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 FIRST = ("slide_id", "path", "state", "flags")
 LAST = ("fingerprint", "results", "notes")
+TEXTS = FIRST + LAST
+NOT_THERE = "not there"
 Row = dict[str, Any]
 
 
@@ -92,22 +95,49 @@ def read_table(path: Path) -> list[dict[str, str]]:
 
 
 def differences(before: Sequence[Mapping[str, str]], after: Sequence[Mapping[str, str]]) -> tuple[list[Row], list[Row]]:
-    """How the numbers of the same slides differ: a row per slide and number, and a row per number over all slides.
+    """How the same slides differ: a row per slide and number or word, and a row per number over all slides.
 
-    Slides are the same when id and fingerprint are.
+    Numbers are compared where the slide is the same file in both; otherwise, and where only one of them has the slide
+    or is done with it, a row says that.
     """
-    others = {(row["slide_id"], row["fingerprint"]): row for row in after if row.get("fingerprint")}
-    each: list[Row] = []
-    for row in before:
-        other = others.get((row["slide_id"], row.get("fingerprint", "")))
-        names = [name for name in row if other and name in other and name not in (*FIRST, *LAST)]
-        for name in names:
-            old, new = _number(row[name]), _number(other[name] if other else "")
-            if old is not None and new is not None:
-                each.append(
-                    {"slide_id": row["slide_id"], "number": name, "before": old, "after": new, "change": new - old}
-                )
-    return each, [_over_all(name, each) for name in dict.fromkeys(row["number"] for row in each)]
+    first, second = _by_slide(before), _by_slide(after)
+    words, numbers = list[Row](), list[Row]()
+    for key in first | second:
+        pair = (first.get(key, {}), second.get(key, {}))
+        changed = _words(key[0], *pair)
+        words += changed
+        numbers += [] if changed else _numbers(key[0], *pair)
+    return numbers + words, [_over_all(name, numbers) for name in dict.fromkeys(row["number"] for row in numbers)]
+
+
+def _by_slide(rows: Sequence[Mapping[str, str]]) -> dict[tuple[str, int], Mapping[str, str]]:
+    """Rows by id, and by how many before them have the same: images of a project may."""
+    often: Counter[str] = Counter()
+    found = {}
+    for row in rows:
+        found[row["slide_id"], often[row["slide_id"]]] = row
+        often[row["slide_id"]] += 1
+    return found
+
+
+def _words(slide_id: str, one: Mapping[str, str], other: Mapping[str, str]) -> list[Row]:
+    """What became of a slide, and which file it is, where this differs."""
+    pairs = [(name, one.get(name, NOT_THERE), other.get(name, NOT_THERE)) for name in ("state", "fingerprint")]
+    changed = [
+        {"slide_id": slide_id, "number": name, "before": old, "after": new, "change": ""}
+        for name, old, new in pairs
+        if old != new
+    ]
+    return changed[:1]  # a slide that is not done has no fingerprint
+
+
+def _numbers(slide_id: str, one: Mapping[str, str], other: Mapping[str, str]) -> list[Row]:
+    pairs = [(name, _number(one[name]), _number(other[name])) for name in one if name in other and name not in TEXTS]
+    return [
+        {"slide_id": slide_id, "number": name, "before": old, "after": new, "change": new - old}
+        for name, old, new in pairs
+        if old is not None and new is not None
+    ]
 
 
 def _over_all(name: str, each: Sequence[Row]) -> Row:

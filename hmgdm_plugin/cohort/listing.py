@@ -6,6 +6,7 @@ import csv
 import difflib
 import math
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -60,9 +61,8 @@ def slides_of_table(table: Path) -> Iterator[SlideEntry]:
         raise InputError(f"{table}: cannot be read ({error.strerror})", ALL_OF_THEM) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{table}: not CSV in UTF-8 ({error})", ALL_OF_THEM) from error
-    ids = [entry.slide_id for entry in listed]
-    for name in ids:
-        if ids.count(name) > 1:
+    for name, often in Counter(entry.slide_id for entry in listed).items():
+        if often > 1:
             raise InputError(f"{table}: slide_id {name!r} stands there twice", "give every slide an id of its own")
     yield from listed
 

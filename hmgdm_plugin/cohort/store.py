@@ -82,6 +82,16 @@ class Store:
                 draft = self.root / f".{BATCH}.{os.getpid()}"
                 write_whole(draft, json.dumps(settings, indent=2, sort_keys=True) + "\n")
                 _first(draft, path)
+        self.check(settings)
+
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """Compare `settings` with those that the batch was started with.
+
+        Raises
+        ------
+        InputError
+            They differ, or the folder holds no batch.
+        """
         _same(self.settings(), settings, self.root)
 
     def settings(self) -> dict[str, Any]:

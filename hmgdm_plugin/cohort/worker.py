@@ -79,6 +79,14 @@ def remaining(entries: Sequence[SlideEntry], store: Store) -> list[SlideEntry]:
 
 def attempt(entry: SlideEntry, store: Store, job: Job, tell: Tell, claims: Claims) -> str:
     """Claim the slide and try it once; returns its new word, or an empty one where it is somebody else's."""
+    try:
+        return _claimed(entry, store, job, tell, claims)
+    except OSError as error:  # of the claim or the state: what the job meets is judged where it is called
+        _stop_if_disk(error, store)
+        raise
+
+
+def _claimed(entry: SlideEntry, store: Store, job: Job, tell: Tell, claims: Claims) -> str:
     claim = claims.take(entry.key)
     if claim is None:
         return ""

@@ -100,6 +100,18 @@ def test_a_full_disk_stops_the_run_and_blames_no_slide(store: Store, number: int
     assert Claims(store.root).state("b") == "free"
 
 
+@pytest.mark.parametrize("step", ["take", "save"])
+def test_a_disk_too_full_for_a_claim_or_a_state_stops_the_run(
+    store: Store, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Claims if step == "take" else Store, step, full)
+    with pytest.raises(RunError, match="no space left on device; free some space"):
+        work(ENTRIES, store, _job, _silent)
+
+
 def test_a_changed_model_stops_the_run(store: Store) -> None:
     with pytest.raises(RunError, match="another model"):
         work(ENTRIES, store, _failing(lambda: RunError("another model", "restore it")), _silent)
