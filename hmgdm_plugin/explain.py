@@ -91,6 +91,8 @@ def _slide(job: _Job, plan: Plan) -> dict[str, Any]:
     columns = folder.stage(run.columns_npz(name, "explained")) if job.options.columns else None
     stream = recorded(_features(job, why), columns, plan.slide.frame)
     write_parts(lambda part: folder.stage(run.explained_geojson(name, part)), stream, plan.slide.frame)
+    if remark := why.warning():
+        job.events.note(f"{name}: {remark}")
     return why.write(several=len(job.options.slides) > 1)
 
 

@@ -99,6 +99,7 @@ class _Job:
 def _slide(job: _Job, plan: Plan) -> dict[str, Any]:
     """Analyse one slide and stage its files; returns its row of the summary."""
     from .analysis.answers import SlideAnswers
+    from .analysis.novel import novel_share, warning
     from .analysis.present import Presentation
     from .analysis.why import Why
     from .qupath.columns import recorded
@@ -115,10 +116,12 @@ def _slide(job: _Job, plan: Plan) -> dict[str, Any]:
     with job.events.timed("writing"):
         tiles = recorded(squares, _columns(job, name, "tiles"), frame)
         write_features(job.folder.stage(run.tiles_geojson(name)), tiles, frame)
-    beyond = [f"{name}: {note}" for note in answers.beyond(job.model, job.heads)]
-    for note in beyond:
+    share = novel_share(answers.novelty)
+    remarks = [*answers.beyond(job.model, job.heads), *filter(None, [warning(job.model.card, share)])]
+    said = [f"{name}: {remark}" for remark in remarks]
+    for note in said:
         job.events.note(note)
-    notes = (*plan.notes, *beyond)
+    notes = (*plan.notes, *said)
     several = len(options.slides) > 1
     report = run.report_html(name) if several else run.REPORT
     with job.events.timed("pictures"):
@@ -158,9 +161,13 @@ def _entities(
 
 
 def _row(plan: Plan, heads: Sequence[Head], answers: SlideAnswers, notes: Sequence[str]) -> dict[str, Any]:
-    """One line of the summary: medians, shares of classes, what the user was told."""
+    """One line of the summary: medians, shares of classes and of novel tiles, what the user was told."""
+    from .analysis.novel import COLUMN, novel_share
+
     row: dict[str, Any] = {"slide_id": plan.slide.name, "path": str(plan.slide.path), "tiles": len(answers.tiles)}
     row["area_mm2"] = round(sum(tile.area_mm2 for tile in answers.tiles), 4)
+    if (novel := novel_share(answers.novelty)) is not None:
+        row[COLUMN] = round(novel, 4)
     for head in heads:
         values = answers.of(head.name)
         if head.kind == "regression":

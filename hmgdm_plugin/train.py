@@ -23,7 +23,6 @@ from .schema.settings import HeadSettings, HeadsSettings, read_toml
 from .schema.studies import ClassifySettings, SurvivalSettings
 
 if TYPE_CHECKING:
-    from .analysis.labelled import Encoded
     from .training.labelled import LabelledTile
     from .zoo.card import Head
 
@@ -130,7 +129,9 @@ def _train(
     """Encode the tiles, fit and judge every head, find clusters, save."""
     import torch
 
+    from .analysis.fitted import fitted
     from .analysis.labelled import encode_labelled
+    from .analysis.unlike import novelty_of
     from .training.clusters import fit_clusters
     from .zoo.card import Score
     from .zoo.save import save_model
@@ -140,44 +141,19 @@ def _train(
     heads: dict[str, Any] = {}
     specs, scores = [], []
     for wanted in settings.head:
-        heads[wanted.name], rows = _head(wanted, settings, tiles, encoded, events)
-        specs.append(_spec(wanted))
-        scores += [Score(**row) for row in rows]
+        own, wished = _labels(wanted, tiles)
+        head = fitted(wanted, tiles, own, wished, encoded, settings.seed, events)
+        heads[wanted.name] = head.head
+        specs.append(_spec(wanted, head.certainty))
+        scores += [Score(**row) for row in head.scores]
     if settings.clusters:
         heads[CLUSTERS] = fit_clusters(encoded.pooled, settings.clusters, settings.seed)
         specs.append(_cluster_spec(settings.clusters))
+    found = novelty_of(tiles, encoded.looks, model, events, settings.seed)
+    novelty, known = found or (None, None)
     words = settings.model_dump(include={"version", "title", "description", "licence", "intended_use", "limits"})
-    card = model.card.model_copy(update={**words, "head": tuple(specs), "evaluation": tuple(scores)})
-    return {"model": save_model(target, card, model.features, model.encoder, heads)}
-
-
-def _head(
-    wanted: HeadSettings, settings: HeadsSettings, tiles: Sequence[LabelledTile], encoded: Encoded, events: Events
-) -> tuple[Any, list[dict[str, Any]]]:
-    """The head fitted on all its tiles, and its scores out of fold beside those of the rivals."""
-    from .analysis.labelled import ENCODER
-    from .training.folds import check_leaks, patient_folds
-    from .training.heads import Task, fit_head, out_of_fold
-    from .training.judge import judged
-
-    own, target = _labels(wanted, tiles)
-    patients = [tiles[k].patient for k in own]
-    strata = [float(t) for t in target] if wanted.kind == "classification" else None
-    task = Task(wanted.kind, max(len(wanted.classes), 1), wanted.transform, wanted.spread)
-    guesses: dict[str, Any] = {name: 0.0 for name in encoded.tokens}
-    for repeat in range(wanted.repeats):
-        folds = patient_folds(patients, wanted.folds, settings.seed + repeat, strata)
-        hashes = [str(tiles[k].labels.get("pixels", k)) for k in own]
-        check_leaks(patients, [tiles[k].slide for k in own], hashes, folds)
-        for done, (name, tokens) in enumerate(encoded.tokens.items(), 1):
-            guesses[name] = guesses[name] + out_of_fold(
-                task, tokens.pick(own), target, patients, folds, settings.seed + repeat
-            )
-            events.progress(wanted.name, repeat * 4 + done, wanted.repeats * 4, name)
-    means = {name: guess / wanted.repeats for name, guess in guesses.items()}
-    scores = judged(wanted.name, task, target, means, patients, ENCODER)
-    head = fit_head(task, encoded.tokens[ENCODER].pick(own), target, patients, settings.seed)
-    return head, scores
+    card = model.card.model_copy(update={**words, "head": tuple(specs), "evaluation": tuple(scores), "novelty": known})
+    return {"model": save_model(target, card, model.features, model.encoder, heads, novelty)}
 
 
 def _labels(wanted: HeadSettings, tiles: Sequence[LabelledTile]) -> tuple[Any, Any]:
@@ -200,14 +176,14 @@ def _labels(wanted: HeadSettings, tiles: Sequence[LabelledTile]) -> tuple[Any, A
     return np.array(rows, np.int64), np.array(target, np.float64 if wanted.kind == "regression" else np.int64)
 
 
-def _spec(wanted: HeadSettings) -> Head:
+def _spec(wanted: HeadSettings, certainty: Mapping[str, Any]) -> Head:
     from .qupath.overlay import palette
     from .zoo.card import Head, HeadClass
 
     colours = wanted.colours or tuple(palette(len(wanted.classes)))
     classes = tuple(HeadClass(name=name, rgb=rgb) for name, rgb in zip(wanted.classes, colours, strict=True))
     kept = wanted.model_dump(include={"name", "title", "kind", "unit", "transform", "default", "caution"})
-    return Head(**kept, classes=classes)
+    return Head(**kept, classes=classes, **certainty)
 
 
 def _cluster_spec(count: int) -> Head:

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hmgdm_plugin.analysis import unlike
 from hmgdm_plugin.predict import predict
 from hmgdm_plugin.schema.errors import InputError
 from hmgdm_plugin.schema.events import Events
 from hmgdm_plugin.schema.options import PredictOptions
 from hmgdm_plugin.train import train_heads
+from hmgdm_plugin.training.spoilt import inverted
 from hmgdm_plugin.zoo.load import find, load
 
 SETTINGS = """
@@ -70,7 +72,10 @@ def _table(stained: np.ndarray, tmp_path: Path) -> Path:
     return tmp_path / "heads.toml"
 
 
-def test_heads_are_trained_judged_and_ready_to_predict(table: Path, tmp_path: Path) -> None:
+def test_heads_are_trained_judged_and_ready_to_predict(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unlike, "SPOILT", {"inverted": inverted})
     folder = train_heads(table, tmp_path / "out", Events())["model"]
     model = load(folder)
     assert list(model.heads) == ["redness", "side", "tissue-clusters"]
@@ -83,6 +88,12 @@ def test_heads_are_trained_judged_and_ready_to_predict(table: Path, tmp_path: Pa
     }
     assert scores["redness", "MAE", "this model"].patients == 6
     assert scores["redness", "Spearman", "this model"].value > 0.5
+    assert ("redness", "inside the 90 % interval", "this model") not in scores  # six patients cannot promise it
+    assert scores["side", "ECE", "this model"].value <= 1
+    by_name = {head.name: head for head in model.card.head}
+    assert by_name["side"].temperature is not None
+    assert model.card.novelty is not None
+    assert model.card.novelty.detected["inverted"] > 0.5
     options = PredictOptions(slides=(tmp_path / "3.png",), mpp=0.5, model=str(folder), results_dir=tmp_path / "r")
     assert predict(options, Events())["report"].exists()
     with pytest.raises(InputError, match="exists already"):

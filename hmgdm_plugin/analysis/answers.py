@@ -58,11 +58,13 @@ class SlideAnswers:
     values: dict[str, list[Floats]] = field(default_factory=dict)
     components: list[Floats] = field(default_factory=list)
     top: list[TopEntity] = field(default_factory=list)
+    novelty: list[float] = field(default_factory=list)
 
     def add(self, tile: EncodedTile, answer: TileAnswer) -> None:
         """Append one tile; of its entities at most the one that raised the answer most is kept for the slide."""
         self.tiles.append(tile.tile)
         self.components.append(answer.components)
+        self.novelty.append(tile.novelty)
         for name, value in answer.values.items():
             self.values.setdefault(name, []).append(value)
         if len(answer.contribution) and tile.outlines is not None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .plan import Plan
 
 TILES_PER_BLOCK = 8 * TILES_PER_BATCH
+FORMAT = 2  # of a block; another one is computed again
 
 
 def encoded_tiles(
@@ -69,7 +70,7 @@ def _recipe(plan: Plan, model: LoadedModel) -> str:
     nuclei = plan.nuclei.digest() if plan.nuclei else ""
     written_ns = plan.slide.path.stat().st_mtime_ns  # the fingerprint does not see what changes in the middle
     slide = (plan.slide.fingerprint(), written_ns, plan.slide.frame.mpp)
-    facts = [__version__, model.digest, str(model.device), *slide, tiles, nuclei]
+    facts = [FORMAT, __version__, model.digest, str(model.device), *slide, tiles, nuclei]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
@@ -116,6 +117,7 @@ def _packed(encoded: Sequence[EncodedTile]) -> dict[str, Tensor]:
         "entities": torch.tensor([len(tile.tokens) for tile in encoded]),
         "tokens": torch.cat([tile.tokens for tile in encoded]),
         "pooled": torch.stack([tile.pooled for tile in encoded]),
+        "novelty": torch.tensor([tile.novelty for tile in encoded]),
         "area": torch.cat([tile.latent.weight() for tile in encoded]),
         "pos": torch.cat([tile.graph.pos for tile in encoded]),
         "kind": torch.cat([tile.graph.kind for tile in encoded]),
@@ -135,12 +137,19 @@ def _unpacked(tiles: Sequence[Tile], kept: dict[str, Tensor]) -> list[EncodedTil
     outlines = np.asarray(shapely.from_wkb(texts), object)
     parts = [torch.split(kept[name], sizes) for name in ("tokens", "area", "pos", "kind")]
     own = np.split(outlines, np.cumsum(sizes)[:-1])
-    rows = zip(tiles, kept["pooled"], own, *parts, strict=True)
-    return [_bare(tile, pooled, shapes, *values) for tile, pooled, shapes, *values in rows]
+    rows = zip(tiles, kept["pooled"], kept["novelty"].tolist(), own, *parts, strict=True)
+    return [_bare(tile, pooled, novelty, shapes, *values) for tile, pooled, novelty, shapes, *values in rows]
 
 
 def _bare(
-    tile: Tile, pooled: Tensor, outlines: np.ndarray, tokens: Tensor, area: Tensor, pos: Tensor, kind: Tensor
+    tile: Tile,
+    pooled: Tensor,
+    novelty: float,
+    outlines: np.ndarray,
+    tokens: Tensor,
+    area: Tensor,
+    pos: Tensor,
+    kind: Tensor,
 ) -> EncodedTile:
     """An encoded tile with nothing but what predictions ask of it."""
     import torch
@@ -155,4 +164,4 @@ def _bare(
         x=none, desc=none, edge_index=pairs, edge_attr=none, edge_desc=none, pos=pos, edge_pos=none,
         area=area, edge_area=none, kind=kind, tile=none,
     )  # fmt: skip
-    return EncodedTile(tile, np.zeros((0, 0, 3), np.uint8), graph, outlines, latent, tokens, pooled)
+    return EncodedTile(tile, np.zeros((0, 0, 3), np.uint8), graph, outlines, latent, tokens, pooled, novelty)

@@ -180,8 +180,8 @@ def _row(metric: str, method: str, draws: Floats, study: Study, difference: str)
     }
 
 
-def final(study: Study, fitting: Fitting) -> tuple[HMGDM, GatedHead]:
-    """Encoder and head of the method to save, fitted on everything; sharpened or softened by the folds' temperature."""
+def final(study: Study, fitting: Fitting, degrees: float) -> tuple[HMGDM, GatedHead]:
+    """Encoder and head of the method to save, fitted on everything; its logits divided by `degrees`."""
     settings = fitting.settings
     encoder = fitting.model.encoder
     every = np.arange(len(fitting.target))
@@ -195,4 +195,4 @@ def final(study: Study, fitting: Fitting) -> tuple[HMGDM, GatedHead]:
     else:
         tokens, patients = fitting.gathered.tokens, list(fitting.patients)
         head = linear_head(fitting.task, tokens, fitting.target, patients, settings.seed)
-    return encoder, cooled(head, float(np.median(study.temperatures[settings.save])))
+    return encoder, cooled(head, degrees)

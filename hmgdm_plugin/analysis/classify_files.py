@@ -74,14 +74,18 @@ def _write_predictions(folder: RunFolder, study: Study, fitting: Fitting) -> Non
 
 
 def _write_model(folder: RunFolder, study: Study, fitting: Fitting, rows: Sequence[dict[str, Any]]) -> None:
-    encoder, head = final(study, fitting)
+    degrees = float(np.median(study.temperatures[fitting.settings.save]))
+    encoder, head = final(study, fitting, degrees)
     model = fitting.model
     name = model_name(model, fitting.settings)
-    card = _card(name, model.card, study, fitting.settings, rows)
-    save_model(folder.stage(run.model_folder(name)), card, model.features, encoder, {fitting.settings.name: head})
+    card = _card(name, model.card, study, fitting.settings, rows, degrees)
+    heads = {fitting.settings.name: head}
+    save_model(folder.stage(run.model_folder(name)), card, model.features, encoder, heads, model.novelty)
 
 
-def _card(name: str, card: Card, study: Study, settings: ClassifySettings, rows: Sequence[dict[str, Any]]) -> Card:
+def _card(
+    name: str, card: Card, study: Study, settings: ClassifySettings, rows: Sequence[dict[str, Any]], degrees: float
+) -> Card:
     classes = tuple(
         HeadClass(name=each, rgb=rgb) for each, rgb in zip(study.classes, palette(len(study.classes)), strict=True)
     )
@@ -92,6 +96,7 @@ def _card(name: str, card: Card, study: Study, settings: ClassifySettings, rows:
         classes=classes,
         default=True,
         caution=settings.caution,
+        temperature=round(degrees, 4),
     )
     scores = tuple(
         Score(

@@ -6,6 +6,7 @@ ready, so reading, graphs and network overlap; at most a few batches are held at
 
 from __future__ import annotations
 
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -49,6 +50,8 @@ class EncodedTile:
         Encoder output per entity.
     pooled : (2 h,) float32
         Embedding of the tile: mean of vertices, mean of edges.
+    novelty : float
+        How far the tile lies from the training data, 1 being the limit; NaN where the model cannot tell.
     """
 
     tile: Tile
@@ -58,6 +61,7 @@ class EncodedTile:
     latent: LatentBatch
     tokens: Tensor
     pooled: Tensor
+    novelty: float = math.nan
 
     @property
     def key(self) -> str:
@@ -153,11 +157,13 @@ def _encode(ready: list[tuple[Any, ...]], model: LoadedModel, events: Events) ->
         graphs = batched([item[2] for item in ready]).to(model.device)
         latent = model.features(graphs)
         embedding = model.encoder.embed(latent)
+        novelty = torch.full((len(ready),), math.nan) if model.novelty is None else model.novelty(latent).cpu()
         tokens, pooled, latent = embedding.tokens().cpu(), embedding.pooled().cpu(), latent.to("cpu")
     sizes = [item[2].num_nodes for item in ready]
     for number, (item, own) in enumerate(zip(ready, torch.split(tokens, sizes), strict=True)):
         tile, rgb, graph, outlines = item
-        yield EncodedTile(tile, rgb, graph, outlines, one_of(latent, number), own, pooled[number])
+        alone = one_of(latent, number)
+        yield EncodedTile(tile, rgb, graph, outlines, alone, own, pooled[number], float(novelty[number]))
 
 
 def one_of(latent: LatentBatch, number: int) -> LatentBatch:

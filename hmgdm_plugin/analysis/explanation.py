@@ -74,8 +74,8 @@ class Explanation:
             numbers = {"HMGDM: contact gradient x input": float(said.contacts[k])}
             yield Feature(ids.contact(tile, k), line, "detection", "contact", None, None, numbers)
 
-    def write(self, report: str, faithful: Faithfulness, rescored: Sequence[dict[str, Any]]) -> None:
-        """Stage the picture, the curves and the page."""
+    def write(self, report: str, faithful: Faithfulness, rescored: Sequence[dict[str, Any]], novelty: str) -> None:
+        """Stage the picture, the curves and the page; `novelty` says how far these tiles are known to the model."""
         name = self.plan.slide.name
         field, mpp = self.field, self.plan.slide.frame.mpp
         assert field is not None
@@ -109,6 +109,7 @@ class Explanation:
                 entities_note=importance_meaning(self.shown.kind),
                 curves=curves,
                 curves_note=self._faith(faithful) if curves else "",
+                novelty_note=novelty,
                 notes=list(self.plan.notes),
                 card=in_short(self.model.card, [self.shown]),
                 files={

@@ -55,4 +55,5 @@ def add_features(file: FeatureFile, tile: EncodedTile, tile_id: UUID, entity_ids
         graph.pos.numpy(),
         graph.kind.numpy(),
         tile.tokens.numpy(),
+        tile.novelty,
     )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..model.hmgdm import HMGDM
+from ..model.novelty import looks
 from ..schema.events import Events
 from ..schema.space import Tile
 from ..slide.reader import open_slide
@@ -30,10 +31,11 @@ ENCODER, RANDOM, ENTITIES, STATISTICS = "this model", "random weights", "entity 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Tokens of the same tiles by embedding, and the tile embeddings (T, d) of the model itself."""
+    """Tokens of the same tiles by embedding, the tile embeddings (T, d) of the model itself, and its `looks` (T, m)."""
 
     tokens: dict[str, Tokens]
     pooled: NDArray[np.float32]
+    looks: NDArray[np.float32]
 
 
 def random_twin(model: LoadedModel, seed: int) -> HMGDM:
@@ -51,7 +53,7 @@ def encode_labelled(tiles: Sequence[LabelledTile], model: LoadedModel, events: E
     """
     twin = random_twin(model, seed)
     parts: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in (ENCODER, RANDOM, ENTITIES, STATISTICS)}
-    pooled = []
+    pooled, seen = [], []
     for tile in events.track("encode", encoded_tiles(tiles, model, events), len(tiles)):
         area = tile.latent.weight()
         with torch.no_grad():
@@ -61,7 +63,8 @@ def encode_labelled(tiles: Sequence[LabelledTile], model: LoadedModel, events: E
         statistics = torch.from_numpy(tile_statistics(tile.rgb)).float()[None]
         parts[STATISTICS].append((statistics, torch.ones(1)))
         pooled.append(tile.pooled.numpy())
-    return Encoded({name: Tokens.of(rows) for name, rows in parts.items()}, np.stack(pooled))
+        seen.append(looks(tile.latent)[0].numpy())
+    return Encoded({name: Tokens.of(rows) for name, rows in parts.items()}, np.stack(pooled), np.stack(seen))
 
 
 def encoded_tiles(tiles: Sequence[LabelledTile], model: LoadedModel, events: Events) -> Iterator[EncodedTile]:

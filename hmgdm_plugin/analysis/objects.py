@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -9,7 +10,7 @@ from uuid import UUID
 import numpy as np
 import shapely
 
-from ..qupath.geojson import Feature
+from ..qupath.geojson import NOVELTY, Feature
 from ..qupath.overlay import palette
 from ..schema.graph import TISSUE
 
@@ -29,12 +30,16 @@ def measurement(head: Head) -> str:
 
 
 def measurements(heads: Sequence[Head], answer: TileAnswer) -> dict[str, float]:
-    """All numbers of a tile: values, probabilities as ``p(class)``, number of the cluster."""
+    """All numbers of a tile: values and their intervals, probabilities as ``p(class)``, number of the cluster."""
     out: dict[str, float] = {}
     for head in heads:
         value = answer.values[head.name]
         if head.kind == "regression":
             out[measurement(head)] = float(value[0])
+            if head.interval is not None:
+                ends = head.interval.around(float(value[0]), head.transform)
+                share = f"{100 * head.interval.share:.0f} %"
+                out |= {f"{measurement(head)} ({share} {end})": v for end, v in zip(("low", "high"), ends, strict=True)}
         elif head.kind == "clusters":
             out[f"HMGDM: {head.title}"] = float(value[0]) + 1
         else:
@@ -66,10 +71,11 @@ def square(tile: Tile) -> shapely.Polygon:
 
 
 def tile_feature(tile: EncodedTile, answer: TileAnswer, heads: Sequence[Head], id: UUID) -> Feature:
-    """A tile with its predictions."""
+    """A tile with its predictions, and how unlike the training data it is, where the model can tell."""
     name, rgb = class_of(heads, answer)
     where = f"tile {tile.tile.row + 1}, {tile.tile.col + 1}"
-    return Feature(id, square(tile.tile), "tile", where, name, rgb, measurements(heads, answer))
+    novelty = {} if math.isnan(tile.novelty) else {NOVELTY: tile.novelty}
+    return Feature(id, square(tile.tile), "tile", where, name, rgb, measurements(heads, answer) | novelty)
 
 
 def entity_features(tile: EncodedTile, contribution: Floats, shown: Head, ids: Sequence[UUID]) -> list[Feature]:

@@ -14,8 +14,9 @@ from ..report.sentences import importance_meaning, importance_unit
 from ..schema import run
 from .crops import crop_of
 from .encode import encode_tiles
+from .novel import NAMES, RGBS, novel_share, sentence
 from .objects import named
-from .short import facts_of, in_short, validated_error
+from .short import around, facts_of, in_short, validated_error
 
 if TYPE_CHECKING:
     from ..schema.events import Events
@@ -29,6 +30,7 @@ _NOTE = "Shown are those that raised it most; hmgdm explain checks whether they 
 _CAPTIONS = {
     "importance": "Around the entity that mattered most: green entities raised the answer, blue ones lowered it.",
     "components": "Embeddings as colours: tiles of similar colour look alike to the model.",
+    "novelty": "Tiles that lie further from the training data than the limit. An answer there is a guess.",
     "clusters": "Tiles grouped by their embedding, without labels. The groups have numbers, not diagnoses.",
 }
 
@@ -67,6 +69,8 @@ class Presentation:
                 main=page.Picture(main.read_bytes(), f"{self.shown.title.capitalize()} of every tile."),
                 tiles=len(self.answers.tiles),
                 results=self._results(),
+                novelty=self._novelty(),
+                novelty_note=sentence(self.model.card, novel_share(self.answers.novelty)),
                 clusters=self._picture(clusters[0].name, _CAPTIONS["clusters"]) if clusters else None,
                 shares=self._shares(clusters[0]) if clusters else (),
                 components=self._components() if clusters else None,
@@ -110,8 +114,19 @@ class Presentation:
         components = np.stack(self.answers.components)
         for number, column in enumerate(components.T, 1):
             values[f"component {number}"], units[f"component {number}"] = column, ""
+        if novel_share(self.answers.novelty) is not None:
+            values["novelty"], units["novelty"] = np.asarray(self.answers.novelty), ""
         path = self.folder.stage(run.heatmap_tiff(self.slide.name))
         pictures.heatmap_tiff(path, self.answers.tiles, values, units, self.slide.frame)
+
+    def _novelty(self) -> page.Picture | None:
+        """Where the tiles are that are unlike the training data; None where the model cannot tell."""
+        if novel_share(self.answers.novelty) is None:
+            return None
+        plan, labels = self.plan, np.asarray(self.answers.novelty) > 1
+        where = self._path("novelty"), plan.thumbnail, plan.downsample, self.answers.tiles
+        pictures.class_overlay(*where, labels.astype(int), NAMES, RGBS, "Unlike the training data", self.mpp)
+        return self._picture("novelty", _CAPTIONS["novelty"])
 
     def _components(self) -> page.Picture:
         """First three components of the embeddings as colours."""
@@ -157,7 +172,8 @@ class Presentation:
             for name, column in zip(names, self.answers.of(head.name).T, strict=True):
                 low, middle, high = (float(q) for q in np.percentile(column, (25, 50, 75)))
                 unit = head.unit if head.kind == "regression" else "probability"
-                rows.append(page.Result(name, middle, low, high, unit, validated_error(self.model.card, head)))
+                error = validated_error(self.model.card, head)
+                rows.append(page.Result(name, middle, low, high, unit, error, around(head, middle)))
         return rows
 
     def _shares(self, head: Head) -> list[page.Share]:

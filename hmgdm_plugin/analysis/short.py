@@ -39,6 +39,14 @@ def validated_error(card: Card, head: Head) -> str:
     return ""
 
 
+def around(head: Head, value: float) -> str:
+    """Where the truth of a tile lies of which `head` says `value`; empty where its card does not know."""
+    if head.interval is None:
+        return ""
+    low, high = head.interval.around(value, head.transform)
+    return f"{page.number(low)} to {page.number(high)} ({100 * head.interval.share:.0f} %)"
+
+
 def facts_of(model: LoadedModel) -> dict[str, str]:
     """Footer of the page."""
     return {"H-MGDM": __version__, "model": f"{model.card.name} {model.card.version}", "digest": model.digest[:16]} | {

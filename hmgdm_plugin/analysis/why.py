@@ -10,6 +10,7 @@ from uuid import UUID
 from ..schema import run
 from .explanation import Explanation
 from .faithful import Explained, Faithfulness, explained
+from .novel import COLUMN, novel_share, sentence, warning
 
 if TYPE_CHECKING:
     from ..qupath.geojson import Feature
@@ -44,6 +45,7 @@ class Why:
         self._explanation = Explanation(plan, model, shown, folder)
         self._stride = max(-(-len(plan.tiles) // self._faithful.most), 1)
         self._seen = 0
+        self._novelty: list[float] = []
 
     def add(self, tile: EncodedTile) -> Explained:
         """Explain the next tile; every few tiles, test whether the importance can be believed."""
@@ -52,6 +54,7 @@ class Why:
             if self._seen % self._stride == 0:
                 self._faithful.add(tile, said)
         self._seen += 1
+        self._novelty.append(tile.novelty)
         self._explanation.add(tile, said)
         return said
 
@@ -59,12 +62,17 @@ class Why:
         """Objects of a tile: entities with every measure, and its strongest contacts."""
         return self._explanation.features(tile, said, ids, entity_ids)
 
+    def warning(self) -> str:
+        """What to know before believing any of it; empty where nothing speaks against the tiles."""
+        return warning(self.model.card, novel_share(self._novelty))
+
     def write(self, several: bool) -> dict[str, Any]:
         """Stage curves, picture and page; returns the facts for the run record."""
-        name = self.plan.slide.name
+        name, share = self.plan.slide.name, novel_share(self._novelty)
         with self.events.timed("pictures"):
-            self._explanation.write(run.explain_html(name, several), self._faithful, self.rescored)
-        facts = {"head": self.shown.name, **self._faithful.numbers(), "without": self.rescored}
+            novelty = sentence(self.model.card, share)
+            self._explanation.write(run.explain_html(name, several), self._faithful, self.rescored, novelty)
+        facts = {"head": self.shown.name, COLUMN: share, **self._faithful.numbers(), "without": self.rescored}
         path = self.folder.stage(run.curves_json(name))
         path.write_text(json.dumps({**facts, "curves": self._faithful.curves()}, indent=1) + "\n", "utf-8")
         return facts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..qupath.geojson import NOVELTY
 from ..qupath.overlay import stable_rgb
 from ..qupath.reader import read_features
 
@@ -52,6 +53,16 @@ class Group:
     def legend(self) -> list[tuple[str, RGB]]:
         """Classes that occur, by name."""
         return sorted({each for each in self.classes if each is not None})
+
+
+def novel(groups: Mapping[str, Group]) -> str:
+    """A sentence about the tiles that are unlike the training data; empty where the model cannot tell."""
+    tiles = groups.get("tiles", Group())
+    values = [row[NOVELTY] for row in tiles.measurements if NOVELTY in row]
+    if not values:
+        return ""
+    share = sum(value > 1 for value in values) / len(values)
+    return f"{100 * share:.0f} % of the tiles are unlike the training data (show: novelty, above 1)."
 
 
 def ramp(share: float, signed: bool = False) -> RGB:

@@ -27,7 +27,7 @@ from ..slide.reader import open_slide
 from .form import Form
 from .job import Job
 from .request import program
-from .results import Group, read_groups
+from .results import Group, novel, read_groups
 from .viewer import Viewer
 
 OPACITY = 45  # per cent
@@ -100,6 +100,8 @@ class MainWindow(QMainWindow):
         else:
             self.state.setText("Done: " + str(next(iter(result.values()))))
             self._show_results(result)
+            if remark := novel(self._groups):
+                self.state.setText(f"{self.state.text()} {remark}")
 
     def _show_results(self, result: dict[str, Any]) -> None:
         self._result = result

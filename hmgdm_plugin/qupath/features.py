@@ -4,6 +4,8 @@
 coords                    (T, 2) int64        upper left corner of each tile, level-0 pixels
 features                  (T, D) float32      embedding of each tile
 object_id                 (T,) str            id of the tile in QuPath
+novelty                   (T,) float32        above 1 the tile is unlike the training data; missing where the model
+                                              cannot tell
 entities/coords           (E, 2) float32      centroid of each entity, level-0 pixels
 entities/features         (E, D) float16      embedding of each entity
 entities/object_id        (E,) str            id of the entity in QuPath
@@ -14,6 +16,7 @@ entities/entity_type      (E,) uint8          0 tissue superpixel, 1 nucleus
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,12 +75,15 @@ class FeatureFile:
         positions: NDArray[np.float32],
         kinds: NDArray[np.uint8],
         tokens: NDArray[np.float32],
+        novelty: float = math.nan,
     ) -> None:
-        """Append one tile with its entities, in the same order everywhere."""
+        """Append one tile with its entities, in the same order everywhere; NaN is no `novelty`."""
         corner = np.rint([[tile.x_px, tile.y_px]]).astype(np.int64)
         self._append("coords", corner)
         self._append("features", embedding[None].astype(np.float32))
         self._append("object_id", np.array([str(tile_id)], _ID))
+        if not math.isnan(novelty):
+            self._append("novelty", np.array([novelty], np.float32))
         self._append("entities/coords", positions.astype(np.float32))
         self._append("entities/features", tokens.astype(np.float16))
         self._append("entities/object_id", np.array([str(each) for each in entity_ids], _ID))

@@ -30,6 +30,7 @@ from .reader import read_features
 from .regions import read_regions
 
 __all__ = [
+    "NOVELTY",
     "Feature",
     "clean_text",
     "read_features",
@@ -39,6 +40,7 @@ __all__ = [
     "write_parts",
 ]
 
+NOVELTY = "HMGDM: novelty"  # measurement of a tile: above 1 it is unlike the training data
 _BLOCK = 2_000  # features encoded at a time
 _DECIMALS = 2
 _GZIP_LEVEL = 4

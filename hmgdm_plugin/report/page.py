@@ -40,6 +40,8 @@ class Result:
         ``nuclei/mm²``; empty for none.
     error : str
         What cross-validation found, with its unit: ``± 310 nuclei/mm²``; empty where the card gives none.
+    around : str
+        Interval of the truth of a tile at the median: ``3 100 to 5 900 (90 %)``; empty where the card gives none.
     """
 
     quantity: str
@@ -48,6 +50,7 @@ class Result:
     high: float
     unit: str = ""
     error: str = ""
+    around: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,8 @@ class Report:
     tiles : int
         Number of tiles analysed.
     results : sequence of Result
+    novelty, novelty_note : Picture, str
+        Tiles that are unlike the training data, and what that means.
     clusters, shares : Picture, sequence of Share
     components : Picture
         The first three principal components as colours.
@@ -134,6 +139,8 @@ class Report:
     main: Picture | None = None
     tiles: int = 0
     results: Sequence[Result] = ()
+    novelty: Picture | None = None
+    novelty_note: str = ""
     clusters: Picture | None = None
     shares: Sequence[Share] = ()
     components: Picture | None = None

@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 
+def unlike(share: float, usual: float) -> str:
+    """What to think of a slide of which `share` is novel, where up to `usual` is common."""
+    return (
+        f"{100 * share:.0f} % of the tiles are unlike the training data (up to {100 * usual:.0f} % is usual): treat "
+        "the answers with care, and look for another stain or tissue, poor focus, pen marks or a wrong pixel size"
+    )
+
+
 def faithfulness(gap: float, low: float, high: float, unit: str = "") -> str:
     """What a deletion curve says about the explanation.
 

@@ -39,6 +39,17 @@ def tempered(guess: Floats, degrees: float) -> Floats:
     return powers / powers.sum(1, keepdims=True)
 
 
+def tempered_by_others(
+    truth: NDArray[np.int64], guess: Floats, patients: Sequence[str], folds: NDArray[np.int64]
+) -> Floats:
+    """`guess` (n, classes) tempered fold by fold, each with the temperature of the rows in the other folds."""
+    names, out = np.asarray(patients, str), np.empty_like(guess)
+    for fold in np.unique(folds):
+        own = folds == fold
+        out[own] = tempered(guess[own], temperature(truth[~own], guess[~own], list(names[~own])))
+    return out
+
+
 def reliability(truth: NDArray[np.int64], guess: Floats) -> tuple[Floats, Floats, Floats]:
     """Mean confidence, share right and count of each of ten equal bins of confidence that holds any row."""
     sure, right, place = _binned(truth, guess)

@@ -40,22 +40,19 @@ def judged(
     for name, guess in guesses.items():
         for (metric, theirs), measured in zip(reference, _measures(task, target, guess, names), strict=True):
             draws = measured[1](measured[2], measured[3], resamples(measured[4]))
-            found = interval(draws)
             note = "" if name == own else f"{own} minus this: {paired(theirs, draws)}"
-            rows.append(
-                {
-                    "task": head,
-                    "metric": metric,
-                    "embedding": name,
-                    "value": round(found.value, 4),
-                    "low": round(found.low, 4),
-                    "high": round(found.high, 4),
-                    "patients": len(np.unique(names)),
-                    "tiles": len(target),
-                    "note": note,
-                }
-            )
+            rows.append(row(head, metric, name, draws, names, note))
     return rows
+
+
+def row(
+    head: str, metric: str, embedding: str, draws: Floats, patients: Sequence[str] | NDArray[np.str_], note: str = ""
+) -> dict[str, Any]:
+    """Fields of a card's score, from a metric on the draws of `resamples` of the tiles' `patients` (tiles,)."""
+    found = interval(draws)
+    numbers = {"value": round(found.value, 4), "low": round(found.low, 4), "high": round(found.high, 4)}
+    counts = {"patients": len(np.unique(np.asarray(patients, str))), "tiles": len(patients)}
+    return {"task": head, "metric": metric, "embedding": embedding, **numbers, **counts, "note": note}
 
 
 def _measures(task: Task, target: NDArray[Any], guess: Floats, patients: NDArray[np.str_]) -> list[Measured]:

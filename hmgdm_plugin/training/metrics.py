@@ -6,7 +6,7 @@ row b is the metric of the resample that holds row i of the data `weights[b, i]`
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,13 @@ def per_patient(
     total = np.zeros((len(unique), guess.shape[1]))
     np.add.at(total, rows, guess)
     return truth[first], total / np.bincount(rows)[:, None], unique
+
+
+def mean_by_patient(values: Floats, patients: Sequence[str], weights: Floats) -> Floats:
+    """Mean of `values` (n,) in each resample (b,), where every patient counts as one, however many rows it has."""
+    _, whose = np.unique(np.asarray(patients, str), return_inverse=True)
+    alike = weights / np.bincount(whose)[whose]
+    return alike @ values / alike.sum(1)
 
 
 def _area(positive: Floats, score: Floats, weights: Floats) -> Floats:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
@@ -26,6 +27,7 @@ CARD = "card.toml"
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
 Byte = Annotated[int, Field(ge=0, le=255)]
 Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Data(Settings):
@@ -57,8 +59,29 @@ class HeadClass(Settings):
     rgb: tuple[Byte, Byte, Byte]
 
 
+class Interval(Settings):
+    """Where the truth lies around the number of a head: within `margin` of it in `share` of the tiles of new patients.
+
+    Measured on the scale of the head's transform: on the logarithm, where it is "log".
+    """
+
+    share: Annotated[float, Field(gt=0, lt=1)]
+    margin: Annotated[float, Field(ge=0)]
+
+    def around(self, value: float, transform: Literal["none", "log"]) -> tuple[float, float]:
+        """Lower and upper end around `value`, in its own unit."""
+        if transform == "none":
+            return value - self.margin, value + self.margin
+        middle = math.log1p(max(value, 0.0))
+        return max(math.expm1(middle - self.margin), 0.0), math.expm1(middle + self.margin)
+
+
 class Head(Settings):
-    """One thing the model predicts: a number, a class, or the cluster of a tile."""
+    """One thing the model predicts: a number, a class, or the cluster of a tile.
+
+    `temperature` is what the logits of a classification were divided by, so that its probabilities are true out of
+    fold; the weights have it in them already.
+    """
 
     name: Name
     title: str
@@ -68,6 +91,8 @@ class Head(Settings):
     classes: tuple[HeadClass, ...] = ()
     default: bool = False
     caution: str = ""
+    temperature: Annotated[float, Field(gt=0)] | None = None
+    interval: Interval | None = None
 
     @model_validator(mode="after")
     def _classes_fit(self) -> Head:
@@ -78,7 +103,40 @@ class Head(Settings):
             raise ValueError("a classification needs two classes or more")
         if self.kind == "regression" and names:
             raise ValueError("a regression has no classes")
+        if (self.temperature and self.kind != "classification") or (self.interval and self.kind != "regression"):
+            raise ValueError("a temperature is of a classification, an interval of a regression")
         return self
+
+
+class Novelty(Settings):
+    """When a tile counts as unlike what the model learnt from, found on patients left out in turn.
+
+    Parameters
+    ----------
+    reads : str
+        What the distance is measured on, in words.
+    quantile : float
+        Share of the tiles of left-out patients, each patient counting as one, that lie below the limit.
+    limit : float
+        The distance there; the number that is shown is the distance over it, so that 1 is the limit.
+    false_alarms, low, high : float
+        Share of the tiles of a patient that lie above the limit of the other patients: mean, 95 % interval.
+    usual_share : float
+        Share of novel tiles that all but a tenth of the left-out patients stay below: more is worth a warning.
+    detected : dict of str to float
+        Share of tiles found when those of left-out patients were spoilt, by how.
+    """
+
+    reads: str
+    quantile: Annotated[float, Field(gt=0, lt=1)]
+    limit: Annotated[float, Field(gt=0)]
+    false_alarms: Share
+    low: Share
+    high: Share
+    usual_share: Share
+    patients: Count
+    tiles: Count
+    detected: dict[str, Share] = Field(default_factory=dict)
 
 
 class Score(Settings):
@@ -134,6 +192,7 @@ class Card(About):
     diffusion: DiffusionSettings = DiffusionSettings()
     head: tuple[Head, ...] = ()
     evaluation: tuple[Score, ...] = ()
+    novelty: Novelty | None = None
 
     @model_validator(mode="after")
     def _heads_differ(self) -> Card:
@@ -192,4 +251,4 @@ def kind_of(folder: Path) -> str:
 
 def as_toml(card: Card | NucleiCard) -> str:
     """`card` as the text of ``card.toml``."""
-    return tomli_w.dumps(card.model_dump(mode="json"))
+    return tomli_w.dumps(card.model_dump(mode="json", exclude_none=True))

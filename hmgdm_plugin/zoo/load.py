@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..model.features import EntityFeatures
     from ..model.heads import ClusterHead, GatedHead
     from ..model.hmgdm import HMGDM
+    from ..model.novelty import Novelty
 
 WEIGHTS = "weights.safetensors"
 PLACES = "HMGDM_MODELS"
@@ -37,6 +38,7 @@ class LoadedModel:
     encoder: HMGDM
     heads: dict[str, GatedHead | ClusterHead]
     device: torch.device
+    novelty: Novelty | None = None
 
 
 def installed() -> dict[str, Path]:
@@ -145,10 +147,19 @@ def load(name_or_folder: str | Path, device: str = "cpu") -> LoadedModel:
     weights.fill("features.", features)
     weights.fill("hmgdm.", encoder)
     heads = {spec.name: _head(spec, encoder, weights) for spec in card.head}
+    novelty = None if card.novelty is None else _novelty(weights)
     weights.all_used()
-    for module in (features, encoder, *heads.values()):
+    for module in (features, encoder, *heads.values(), *([] if novelty is None else [novelty])):
         module.to(where).eval().requires_grad_(False)
-    return LoadedModel(card, folder, digest, features, encoder, heads, where)
+    return LoadedModel(card, folder, digest, features, encoder, heads, where, novelty)
+
+
+def _novelty(weights: Weights) -> Novelty:
+    from ..model.novelty import Novelty
+
+    novelty = Novelty(*weights.shape("novelty.components", 2))
+    weights.fill("novelty.", novelty)
+    return novelty
 
 
 def _head(spec: Head, encoder: HMGDM, weights: Weights) -> GatedHead | ClusterHead:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from .card import CARD, About, Card, Data, Head, NucleiCard, NucleiScore, Score
+from .card import CARD, About, Card, Data, Head, Novelty, NucleiCard, NucleiScore, Score
 
 PAGE = "card.md"
 
@@ -32,6 +32,7 @@ def _encoder_parts(card: Card) -> list[str]:
     return [
         "## Predictions\n\n" + _heads(card.head),
         "## Evaluation\n\n" + _evaluation(card.evaluation),
+        *_certainty(card),
         f"## Recipe\n\nTiles of {graph.tile_px} px at {graph.mpp:g} microns per pixel, cut into about {graph.segments} "
         f"superpixels; {card.descriptors} descriptors per entity; encoder of {card.diffusion.layers} layers, "
         f"{card.diffusion.hidden} wide. {_trained(card)} All settings: `{CARD}`.",
@@ -88,6 +89,37 @@ def _evaluation(scores: Sequence[Score]) -> str:
         for s in scores
     ]
     return table(("task", "metric", "embedding", "value", "95 % interval", "patients", "tiles", "note"), rows)
+
+
+def _certainty(card: Card) -> list[str]:
+    """Temperatures, intervals, and when a tile is unlike the training data; none for a model without all of them."""
+    lines = []
+    for head in card.head:
+        if head.temperature is not None:
+            degrees = f"{head.temperature:.2f}"
+            lines.append(
+                f"- `{head.name}`: logits divided by {degrees}, the temperature that out-of-fold answers ask for."
+            )
+        if head.interval is not None:
+            share, margin = f"{100 * head.interval.share:.0f} %", f"{head.interval.margin:.3g}"
+            scale = " of log(1 + value)" if head.transform == "log" else ""
+            lines.append(
+                f"- `{head.name}`: the truth of {share} of the tiles of a new patient: within {margin}{scale}."
+            )
+    lines += [] if card.novelty is None else [_novelty(card.novelty)]
+    return ["## How sure it is\n\n" + "\n".join(lines)] if lines else []
+
+
+def _novelty(known: Novelty) -> str:
+    alarms = f"{100 * known.false_alarms:.1f} % [{100 * known.low:.1f}, {100 * known.high:.1f}]"
+    text = (
+        f"- Novelty: distance of a tile from the training data in {known.reads}, over the limit ({known.limit:.4g}) "
+        f"that {100 * known.quantile:.0f} % of the tiles of left-out patients stay below ({known.patients} patients, "
+        f"{known.tiles} tiles). Of a patient left out, with the limit of the others, {alarms} of the tiles are called "
+        f"novel. A warning appears above {100 * known.usual_share:.0f} %, as in one of ten of these patients."
+    )
+    found = [(how, f"{100 * share:.0f} %") for how, share in known.detected.items()]
+    return text + "\n\n" + table(("tiles of left-out patients, spoilt", "called novel"), found) if found else text
 
 
 def _data(sets: Sequence[Data]) -> str:

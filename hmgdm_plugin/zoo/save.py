@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..model.features import EntityFeatures
     from ..model.heads import ClusterHead, GatedHead
     from ..model.hmgdm import HMGDM
+    from ..model.novelty import Novelty
 
 
 def save_model(
@@ -32,6 +33,7 @@ def save_model(
     features: EntityFeatures,
     encoder: HMGDM,
     heads: Mapping[str, GatedHead | ClusterHead],
+    novelty: Novelty | None = None,
 ) -> Path:
     """Write the model as `folder`, with its test vector; an earlier model there is replaced whole.
 
@@ -41,21 +43,23 @@ def save_model(
         What will hold card, weights, test vector and digests; its name is the model's name.
     card : Card
         Lists exactly the heads in `heads`.
-    features, encoder, heads
+    features, encoder, heads, novelty
         The trained parts; put into evaluation mode on the CPU.
 
     Raises
     ------
     InputError
-        The card and the heads differ, `folder` holds something that is not a model, or it cannot be written.
+        The card and the parts differ, `folder` holds something that is not a model, or it cannot be written.
     """
     named = {head.name for head in card.head}
     if named != set(heads):
         raise InputError(
             f"{folder}: the card lists heads {sorted(named)}, given are {sorted(heads)}", "make them agree"
         )
+    if (card.novelty is None) != (novelty is None):
+        raise InputError(f"{folder}: the card and the parts disagree about novelty", "give both or neither")
     with writing(folder), replacing(folder) as stage:
-        _write(stage, card, features, encoder, heads)
+        _write(stage, card, features, encoder, heads, novelty)
     return folder
 
 
@@ -65,18 +69,20 @@ def _write(
     features: EntityFeatures,
     encoder: HMGDM,
     heads: Mapping[str, GatedHead | ClusterHead],
+    novelty: Novelty | None,
 ) -> None:
     import torch
 
     parts: dict[str, nn.Module] = {"features.": features, "hmgdm.": encoder}
     parts |= {f"head.{name}.": head for name, head in heads.items()}
+    parts |= {} if novelty is None else {"novelty.": novelty}
     for module in parts.values():
         module.cpu().eval()
     tensors = {p + key: value for p, module in parts.items() for key, value in module.state_dict().items()}
     write_tensors(stage / WEIGHTS, tensors)
     (stage / CARD).write_text(as_toml(card), "utf-8")
     (stage / PAGE).write_text(page(card), "utf-8")
-    model = LoadedModel(card, stage, "", features, encoder, dict(heads), torch.device("cpu"))
+    model = LoadedModel(card, stage, "", features, encoder, dict(heads), torch.device("cpu"), novelty)
     write_test_vector(stage, answer(model))
     (stage / SUMS).write_text(sums_of(stage), "utf-8")
 

@@ -72,6 +72,8 @@ def answer(model: LoadedModel) -> dict[str, list[float]]:
         said = {"embedding": embedding.pooled()[0, :LENGTH]}
         for name, head in model.heads.items():
             said[f"head {name}"] = _said_by(head, embedding)
+        if model.novelty is not None:
+            said["novelty"] = model.novelty(embedding.source)
     return {name: [float(value) for value in values.reshape(-1).cpu()] for name, values in said.items()}
 
 

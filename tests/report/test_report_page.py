@@ -35,7 +35,9 @@ def full(text):
         thumbnail=picture,
         main=picture,
         tiles=12,
-        results=[Result(text, 1.5, 1.0, 2.0, text, text), Result("area", float("nan"), 0, 1)],
+        results=[Result(text, 1.5, 1.0, 2.0, text, text, text), Result("area", float("nan"), 0, 1)],
+        novelty=picture,
+        novelty_note=text,
         clusters=picture,
         shares=[Share(text, 0.25, (np.uint8(1), 2, 3))],
         components=picture,
@@ -77,10 +79,10 @@ def page(tmp_path, report):
 
 def test_every_field_is_shown(tmp_path):
     shown = page(tmp_path, full("plainword"))
-    assert shown.count("plainword") >= 22
-    assert shown.count("<img") == 6
+    assert shown.count("plainword") >= 25
+    assert shown.count("<img") == 7
     assert "n/a" in shown
-    assert len(fields(Report)) == 19  # a new field needs a place on the page and in this test
+    assert len(fields(Report)) == 21  # a new field needs a place on the page and in this test
 
 
 def test_nothing_is_loaded_and_nothing_runs(tmp_path):
