@@ -3,6 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from skimage.measure import label as label_of
+from skimage.measure import regionprops_table
 
 from benchmarks import tiles
 from benchmarks.typed import typed_labels
@@ -36,6 +38,15 @@ def test_nuclei_by_hand(nuclei):
     assert nuclei(4.0, 12.0, 8.0)["eccentricity"] == 1.0
     assert nuclei(0.0, 0.0, 8.0)["area"] == pytest.approx((4 + 9) / 2 * 0.25)
     assert [nuclei(x, 8.0, 8.0)["count"] for x in (0.0, 8.0)] == [0.0, 1.0]
+
+
+def test_shapes_are_those_of_another_implementation():
+    label = label_of(np.random.default_rng(0).random((60, 60)) > 0.55)
+    centres, area, eccentricity = tiles.shapes(label)
+    wanted = regionprops_table(label, properties=("centroid", "area", "eccentricity"))
+    np.testing.assert_allclose(centres, np.stack([wanted["centroid-1"], wanted["centroid-0"]], axis=1) + 0.5)
+    np.testing.assert_array_equal(area, wanted["area"])
+    np.testing.assert_allclose(eccentricity, wanted["eccentricity"], atol=1e-6)
 
 
 def test_an_empty_tile_has_no_area_and_no_label_for_it(nuclei):
