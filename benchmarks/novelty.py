@@ -31,7 +31,7 @@ from hmgdm_plugin.zoo.page import table
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 START, END = "<!-- novelty: written by benchmarks/novelty.py -->", "<!-- end -->"
 PAGE, PICTURE = DOCS / "trust.md", DOCS / "images" / "novelty.png"
-PER_PATIENT, SPOILT_PER_PATIENT = 8, 1
+PER_PATIENT, SPOILT_PER_PATIENT = 20, 1
 CMU, MPP = "wsi/CMU-1-Small-Region.svs", 0.5
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float64]

@@ -51,6 +51,7 @@ def readings(images: Iterable[Image], model: LoadedModel) -> dict[str, Floats]:
         pooled, spread = embedding.pooled()[0], embedding.spread()[0]
         found = {"embedding": [pooled], "embedding and spread": [pooled, spread], "entity features": own[:1]}
         found["entity features and spread"] = own
+        found["descriptors and spread"] = [each[-model.card.descriptors :] for each in own]
         for name, parts in found.items():
             rows.setdefault(name, []).append(torch.cat(parts).numpy())
         rows.setdefault("colour and texture", []).append(tile_statistics(rgb))
