@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import csv
 import json
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from hmgdm_plugin.analysis.ground import Ground
 from hmgdm_plugin.evaluate import evaluate
 from hmgdm_plugin.schema.errors import InputError
+from hmgdm_plugin.schema.evaluation import EvaluateSettings
 from hmgdm_plugin.schema.events import Events
 from hmgdm_plugin.schema.options import EvaluateOptions
+from hmgdm_plugin.schema.settings import PretrainSettings, parse
 from hmgdm_plugin.training.labelled import LabelledTile, write_csv
+from hmgdm_plugin.training.world import World
 
 RECIPE = """
 name = "tiny"
@@ -153,6 +159,20 @@ def test_wrong_settings_are_said_before_anything_is_made(workplace: Path, wrong:
     with pytest.raises(InputError, match=said):
         evaluate(_options(workplace), Events(quiet=True))
     assert not (workplace / "out").exists()
+
+
+@pytest.mark.parametrize(("features", "minutes"), [("both", (0.4, 1.6)), ("descriptors", (0.0, 2.0))])
+def test_stage_1_has_a_share_of_the_budget_only_where_there_is_one(
+    workplace: Path, features: str, minutes: tuple[float, float]
+) -> None:
+    settings = parse(tomllib.loads(SETTINGS), EvaluateSettings, "e").model_copy(update={"budget_minutes": 2.0})
+    row = settings.row[1].model_copy(update={"settings": {"diffusion": {"features": features}}})
+    recipe = parse(tomllib.loads(RECIPE), PretrainSettings, "r")
+    world = World(torch.device("cpu"))
+    ground = Ground(settings, recipe, workplace, workplace, workplace / "out", Events(quiet=True), world)
+    found = ground.recipe_of(row)
+    assert (found.stage1.minutes, found.stage2.minutes) == pytest.approx(minutes)
+    assert found.diffusion.features == features
 
 
 def test_a_dry_run_says_what_it_would_do(workplace: Path) -> None:

@@ -27,6 +27,7 @@ from .fronts import Front
 from .nuclei import STARDIST
 
 DONE = "done"
+FEW = 8  # graphs that a row is evaluated on as it starts; its curves are not asked for
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ class Ground:
         nuclei = raw["graph"]["entities"] == "tissue+nuclei"
         for source in raw["sources"]:
             source["nuclei"] = (source["nuclei"] or STARDIST) if nuclei else ""
-        share = self.settings.stage1_share
+        raw["evaluation_graphs"] = min(raw["evaluation_graphs"], FEW)
+        share = 0.0 if raw["diffusion"]["features"] == "descriptors" else self.settings.stage1_share
         for stage, part in (("stage1", share), ("stage2", 1 - share)):
             raw[stage] |= {"minutes": self.settings.budget_minutes * part, "evaluations": 0}
             raw[stage] |= {"checkpoint_minutes": self.settings.checkpoint_minutes}

@@ -97,7 +97,7 @@ def _how(settings: EvaluateSettings, made: Made) -> str:
     share = settings.stage1_share * settings.budget_minutes
     return (
         f"Every trained row learnt for {settings.budget_minutes:g} minutes of one core from the same {made.tiles} "
-        f"tiles, without labels; rows on graphs gave {share:g} of them to the auto-encoder that they share. "
+        f"tiles, without labels; rows with an auto-encoder of entities gave {share:g} of them to it. "
         "Cutting tiles and building graphs is not counted. Seeds of each row that is drawn or trained: "
         f"{settings.seeds}; its scores are their mean. Embeddings are frozen; ridge or logistic regression reads them, "
         "its penalty chosen on the training patients of each fold. Entities are read by "
