@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .graph.compiled import NUCLEI, compiling
 from .schema import run
 from .schema.events import Events
 from .schema.options import NucleiOptions
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 SECONDS_TO_START, PIXELS_PER_SECOND, NUCLEI_PER_MM2 = 6.0, 4e6, 3_500
 
 
+@compiling((NUCLEI,))
 def nuclei(options: NucleiOptions, events: Events) -> Mapping[str, Any]:
     """Find the nuclei of every slide of `options`; the run folder gets everything or nothing.
 

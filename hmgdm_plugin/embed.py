@@ -37,4 +37,5 @@ def embed(options: EmbedOptions, events: Events) -> Mapping[str, Any]:
                 with feature_file(folder.stage(run.features_h5(plan.slide.name)), plan, model) as file:
                     for tile in events.track("embed", encoded, len(plan.tiles)):
                         add_features(file, tile, ids.tile(tile), ids.entities(tile))
+                plan.tell(events)
             return folder.commit(record("embed", options, slides, model, events))

@@ -115,3 +115,4 @@ def _features(job: _Job, why: Why) -> Iterator[Feature]:
             job.without.difference_update(str(entity_ids[k]) for k in gone)
             why.rescored.append(score_without(tile, job.model, job.shown, said, gone))
         yield from why.features(tile, said, ids, entity_ids)
+    plan.tell(job.events)

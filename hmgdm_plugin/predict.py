@@ -158,6 +158,7 @@ def _entities(
                 yield from entity_features(tile, said.contribution, job.shown, entity_ids)
             else:
                 yield from why.features(tile, why.add(tile), ids, entity_ids)
+    plan.tell(job.events)
 
 
 def _row(plan: Plan, heads: Sequence[Head], answers: SlideAnswers, notes: Sequence[str]) -> dict[str, Any]:

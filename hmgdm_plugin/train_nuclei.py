@@ -1,8 +1,8 @@
 """`hmgdm train nuclei`: a StarDist network from labelled images, judged on patients that it was not shown.
 
 One network per fold of patients gives the scores; the network that ships has learnt from all images, and takes the
-median of the folds' thresholds, each chosen on patients outside what it is judged on. Run again with the same folder,
-it goes on where it stopped.
+medians of what the folds chose, thresholds and how far outlines reach, each on patients outside what it is judged on.
+Run again with the same folder, it goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ LAST = ("weights_last.h5",)
 
 @dataclass
 class _Judged:
-    """Held-out images that were judged so far, and the thresholds of each fold."""
+    """Held-out images that were judged so far, and what each fold chose: both thresholds, the factor of distances."""
 
     images: list[LabelledImage] = field(default_factory=list)
     counts: list[Matched] = field(default_factory=list)
-    thresholds: list[tuple[float, float]] = field(default_factory=list)
+    chosen: list[tuple[float, float, float]] = field(default_factory=list)
 
 
 def train_nuclei(settings_path: Path, results_dir: Path, events: Events, only: str = "") -> Mapping[str, Any]:
@@ -77,17 +77,21 @@ def train_nuclei(settings_path: Path, results_dir: Path, events: Events, only: s
     if only:
         if only not in names:
             raise InputError(f"--only {only}: there is no such training", f"give one of {', '.join(names)}")
-        _trained(only, _shown(only, images, folds), settings, results_dir, events)
+        _trained(only, _shown(only, images, folds, settings), settings, results_dir, events)
         return {"trained": results_dir / nuclei_training(only)}
     judged = _Judged()
     for name in names[: settings.judged or settings.folds]:
         _judge_fold(name, images, folds, settings, results_dir, events, judged)
-    return {"model": _final(images, settings, results_dir, events, judged)}
+    return {"model": _final(images, folds, settings, results_dir, events, judged)}
 
 
-def _shown(name: str, images: Sequence[LabelledImage], folds: Folds) -> list[LabelledImage]:
+def _shown(
+    name: str, images: Sequence[LabelledImage], folds: Folds, settings: NucleiTrainingSettings
+) -> list[LabelledImage]:
     """Images that the training called `name` may see."""
-    return [image for image, fold in zip(images, folds, strict=True) if name != f"fold-{fold}"]
+    chosen = [image.truth or not image.patient or not settings.only_true for image in images]
+    every = zip(images, folds, chosen, strict=True)
+    return [image for image, fold, wanted in every if wanted and name != f"fold-{fold}"]
 
 
 def _folds(images: Sequence[LabelledImage], settings: NucleiTrainingSettings) -> Folds:
@@ -118,15 +122,18 @@ def _judge_fold(
 ) -> None:
     """Train without the patients of a fold, then judge on those of them whose labels are true."""
     from .nuclei.matching import matched
+    from .nuclei.stretch import best_factor, stretch
 
-    shown = _shown(name, images, folds)
+    shown = _shown(name, images, folds, settings)
     detector = _trained(name, shown, settings, results_dir, events)
+    factor = best_factor(detector, ((image.rgb, image.labels) for image in _watched(shown, settings)))
+    stretch(detector.network, factor)
     held = [image for image in images if image not in shown and image.truth]
     for image in events.track(f"judge {name}", held, len(held)):
         found = detector.predict(image.rgb)
         judged.images.append(image)
         judged.counts.append(matched(image.labels, found.labels((image.rgb.shape[0], image.rgb.shape[1]))))
-    judged.thresholds.append((detector.settings.prob_threshold, detector.settings.nms_threshold))
+    judged.chosen.append((detector.settings.prob_threshold, detector.settings.nms_threshold, factor))
 
 
 def _trained(
@@ -176,17 +183,20 @@ def _detector(settings: NucleiTrainingSettings, probability: float, overlap: flo
 
 def _final(
     images: Sequence[LabelledImage],
+    folds: Folds,
     settings: NucleiTrainingSettings,
     results_dir: Path,
     events: Events,
     judged: _Judged,
 ) -> Path:
     """The network that ships, its card with the scores of the folds."""
+    from .nuclei.stretch import stretch
     from .training.nuclei_scores import write_counts
     from .zoo.detector import save_stardist
 
-    network = _trained(FINAL, images, settings, results_dir, events).network
-    probability, overlap = (statistics.median(values) for values in zip(*judged.thresholds, strict=True))
+    network = _trained(FINAL, _shown(FINAL, images, folds, settings), settings, results_dir, events).network
+    probability, overlap, factor = (statistics.median(values) for values in zip(*judged.chosen, strict=True))
+    stretch(network, factor)
     card = _card(images, settings, results_dir, judged, _detector(settings, probability, overlap))
     write_counts(results_dir / HELD_OUT, judged.images, judged.counts)
     return save_stardist(results_dir / settings.name, card, network)
@@ -219,7 +229,8 @@ def _card(
             steps=settings.steps,
             minutes=round(spent[FINAL], 1),
             device="CPU",
-            numbers={f"minutes of {name}": round(value, 1) for name, value in spent.items()},
+            numbers={f"minutes of {name}": round(value, 1) for name, value in spent.items()}
+            | {f"distances of fold-{fold}, factor": each[2] for fold, each in enumerate(judged.chosen)},
         ),
         evaluation=tuple(NucleiScore(**row) for row in scores),
     )

@@ -20,6 +20,8 @@ import shapely
 from numpy.typing import NDArray
 
 from ..graph.colour import DENSITY, UNMIX
+from ..graph.compiled import NUCLEI
+from ..graph.compiled import wait as compiled
 from ..graph.nuclei import drawn
 from ..nuclei.seams import Place, Seams
 from ..nuclei.stars import BORDER, Candidates
@@ -108,6 +110,7 @@ def detect(
     with ThreadPoolExecutor(1) as aside:  # stardist's code must not be in the main thread when a signal comes
         for place, (candidates, density) in _looked_at(slide, cores, places, detector, limits, events, workers):
             for own, plane in aside.submit(settle, place, candidates, density).result():
+                compiled((NUCLEI,))
                 with events.timed("outlines"):
                     found = _outlined(own, plane, cores, next(order), detector)
                     inside = True if area is None else shapely.contains_xy(area, *found.centres.T)

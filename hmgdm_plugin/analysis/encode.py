@@ -1,7 +1,8 @@
 """`encode_tiles`, the one pipeline: read > entity graph > stage-2 attributes > encoder.
 
 Threads read tiles and build graphs (both release Python's lock) while the main thread runs the network on what is
-ready, so reading, graphs and network overlap; at most a few batches are held at a time.
+ready, so reading, graphs and network overlap; where nothing is ready yet, as before the first batch, the main thread
+builds graphs too. At most a few batches are held at a time.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from .nuclei import Nuclei
 
 T = TypeVar("T")
+Prepared = tuple[Any, ...]  # tile, pixels, graph, outlines
+_Job = tuple[Tile, "Future[Prepared]"]
 TILES_PER_BATCH = 8
 
 
@@ -96,24 +100,37 @@ def encode_tiles(
     from ..graph.compiled import wait
 
     threads = workers or max((os.cpu_count() or 2) - 1, 1)
-    waiting: deque[Future[tuple[Any, ...]]] = deque()
+    waiting: deque[_Job] = deque()
     todo = iter(tiles)
     pool: Executor = _InTurn() if workers == 1 else ThreadPoolExecutor(threads)
+    prepare = partial(_prepare, slide, model, events, with_outlines, nuclei)
     wait()
     try:
-        ready: list[tuple[Any, ...]] = []
+        ready: list[Prepared] = []
         while True:
             while len(waiting) < TILES_PER_BATCH + 2 * threads and (tile := next(todo, None)) is not None:
-                waiting.append(pool.submit(_prepare, slide, tile, model, events, with_outlines, nuclei))
+                waiting.append((tile, pool.submit(prepare, tile)))
             if not waiting:
                 break
-            ready.append(waiting.popleft().result())
+            ready.append(_oldest(waiting, prepare))
             if len(ready) == TILES_PER_BATCH:
                 yield from _encode(ready, model, events)
                 ready = []
         yield from _encode(ready, model, events)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _oldest(waiting: deque[_Job], prepare: Callable[[Tile], Prepared]) -> Prepared:
+    """Take the oldest tile; while a thread is still at it, do others that no thread has begun."""
+    while not waiting[0][1].done():
+        begun = next((number for number, (_, future) in enumerate(waiting) if future.cancel()), None)
+        if begun is None:
+            break
+        tile, done = waiting[begun][0], Future[Prepared]()
+        done.set_result(prepare(tile))
+        waiting[begun] = tile, done
+    return waiting.popleft()[1].result()
 
 
 class _InTurn(Executor):
@@ -127,8 +144,8 @@ class _InTurn(Executor):
 
 
 def _prepare(
-    slide: Slide, tile: Tile, model: LoadedModel, events: Events, with_outlines: bool, nuclei: Nuclei | None
-) -> tuple[Any, ...]:
+    slide: Slide, model: LoadedModel, events: Events, with_outlines: bool, nuclei: Nuclei | None, tile: Tile
+) -> Prepared:
     """Pixels, graph and outlines of one tile; runs in a thread."""
     from ..graph.build import build
     from ..graph.outlines import outlines
@@ -145,7 +162,7 @@ def _prepare(
         return tile, rgb, graph, traced if own is None else np.concatenate([traced, own.outlines])
 
 
-def _encode(ready: list[tuple[Any, ...]], model: LoadedModel, events: Events) -> Iterator[EncodedTile]:
+def _encode(ready: list[Prepared], model: LoadedModel, events: Events) -> Iterator[EncodedTile]:
     """Run the network on graphs and hand each tile its part."""
     import torch
 
@@ -160,29 +177,32 @@ def _encode(ready: list[tuple[Any, ...]], model: LoadedModel, events: Events) ->
         novelty = torch.full((len(ready),), math.nan) if model.novelty is None else model.novelty(latent).cpu()
         tokens, pooled, latent = embedding.tokens().cpu(), embedding.pooled().cpu(), latent.to("cpu")
     sizes = [item[2].num_nodes for item in ready]
-    for number, (item, own) in enumerate(zip(ready, torch.split(tokens, sizes), strict=True)):
+    rows = zip(ready, _parts(latent), torch.split(tokens, sizes), pooled, novelty.tolist(), strict=True)
+    for item, alone, own, mean, far in rows:
         tile, rgb, graph, outlines = item
-        alone = one_of(latent, number)
-        yield EncodedTile(tile, rgb, graph, outlines, alone, own, pooled[number], float(novelty[number]))
+        yield EncodedTile(tile, rgb, graph, outlines, alone, own, mean, far)
 
 
-def one_of(latent: LatentBatch, number: int) -> LatentBatch:
-    """Graph `number` of a batch, as a batch of one."""
+def _parts(latent: LatentBatch) -> Iterator[LatentBatch]:
+    """Each graph of a batch as a batch of one; its vertices and edges lie together, so nothing is copied."""
     import torch
 
     from ..model.batch import LatentBatch
 
-    v = torch.nonzero(latent.batch == number).squeeze(1)
-    e = torch.nonzero(latent.edge_batch == number).squeeze(1)
-    return LatentBatch(
-        x=latent.x[v],
-        edge_attr=latent.edge_attr[e],
-        edge_index=latent.edge_index[:, e] - (v[0] if len(v) else 0),
-        pos=latent.pos[v],
-        edge_pos=latent.edge_pos[e],
-        batch=torch.zeros(len(v), dtype=torch.int64),
-        edge_batch=torch.zeros(len(e), dtype=torch.int64),
-        num_graphs=1,
-        kind=latent.kind[v],
-        area=None if latent.area is None else latent.area[v],
-    )
+    counts = [torch.bincount(of, minlength=latent.num_graphs).tolist() for of in (latent.batch, latent.edge_batch)]
+    first = last = 0  # vertex and edge
+    for vertices, edges in zip(*counts, strict=True):
+        v, e = slice(first, first + vertices), slice(last, last + edges)
+        yield LatentBatch(
+            x=latent.x[v],
+            edge_attr=latent.edge_attr[e],
+            edge_index=latent.edge_index[:, e] - first,
+            pos=latent.pos[v],
+            edge_pos=latent.edge_pos[e],
+            batch=torch.zeros(vertices, dtype=torch.int64),
+            edge_batch=torch.zeros(edges, dtype=torch.int64),
+            num_graphs=1,
+            kind=latent.kind[v],
+            area=None if latent.area is None else latent.area[v],
+        )
+        first, last = first + vertices, last + edges

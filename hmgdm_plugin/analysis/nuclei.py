@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import shapely
 
-from ..graph.nuclei import NucleusMap, burned, labelled
+from ..graph.nuclei import LEAST_PX, NucleusMap, burned, labelled
 from ..qupath.cells import read_nuclei
 from ..schema.errors import InputError
 from ..schema.space import Tile
@@ -42,6 +42,9 @@ class Nuclei(Protocol):
     def digest(self) -> str:
         """SHA-256, the same only for the same nuclei."""
 
+    def left_out(self) -> list[str]:
+        """What became of the nuclei of all tiles that were asked for, one sentence each."""
+
 
 class Outlined:
     """Nuclei given as outlines."""
@@ -49,10 +52,14 @@ class Outlined:
     def __init__(self, placed: Placed, name: str, remarks: Counter[str] | None = None) -> None:
         self._placed, self._name = placed, name
         self._remarks, self._given = remarks or Counter(), remarks is not None
+        self._hidden: deque[int] = deque()  # of each tile; one that many threads may add to
 
     def map(self, tile: Tile) -> NucleusMap:
         """See `Nuclei`."""
-        return burned(self._placed.within(tile), tile)
+        own = self._placed.within(tile)
+        seen = burned(own, tile)
+        self._hidden.append(len(own) - len(seen))
+        return seen
 
     def remarks(self, tiles: Sequence[Tile]) -> list[str]:
         """See `Nuclei`."""
@@ -68,16 +75,25 @@ class Outlined:
         """See `Nuclei`."""
         return self._placed.digest()
 
+    def left_out(self) -> list[str]:
+        """See `Nuclei`."""
+        count = sum(self._hidden)
+        what = f"nuclei lay under others, or had fewer than {LEAST_PX} pixels in their tile; left out"
+        return [f"{self._name}: {count} {what}"] if count and self._given else []
+
 
 class Labelled:
     """Nuclei given as a label image."""
 
-    def __init__(self, image: LabelImage) -> None:
-        self._image = image
+    def __init__(self, image: LabelImage, name: str) -> None:
+        self._image, self._name = image, name
+        self._seen: deque[int] = deque()  # of each tile; one that many threads may add to
 
     def map(self, tile: Tile) -> NucleusMap:
         """See `Nuclei`."""
-        return labelled(self._image.of(tile), tile)
+        seen = labelled(self._image.of(tile), tile)
+        self._seen.append(len(seen))
+        return seen
 
     def remarks(self, tiles: Sequence[Tile]) -> list[str]:
         """See `Nuclei`."""
@@ -86,6 +102,15 @@ class Labelled:
     def digest(self) -> str:
         """See `Nuclei`."""
         return self._image.digest()
+
+    def left_out(self) -> list[str]:
+        """See `Nuclei`."""
+        said = []
+        if large := sum(self._image.large):
+            said.append(f"{self._name}: {large} labels are larger than any nucleus; left out")
+        if self._seen and not any(self._seen):
+            said.append(f"{self._name}: no nucleus of it lies in the tiles of tissue")
+        return said
 
 
 def chosen(asked: str, card: Card, slides: int, events: Events) -> str:
@@ -132,7 +157,7 @@ def nuclei_of(asked: str, slide: Slide, tiles: Sequence[Tile], events: Events, w
         return _detected(asked, slide, tiles, events, workers)
     files = _files(Path(asked), slide)
     if files[0].name.lower().endswith(LABEL_FILES):
-        return Labelled(LabelImage(files[0], slide.frame))
+        return Labelled(LabelImage(files[0], slide.frame), files[0].name)
     counted: Counter[str] = Counter()
     with events.timed("nuclei"):
         placed = Placed(block for file in files for block in read_nuclei(file, slide.frame, counted))

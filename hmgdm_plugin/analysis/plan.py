@@ -40,6 +40,11 @@ class Plan:
     notes: tuple[str, ...]
     nuclei: Nuclei | None = None
 
+    def tell(self, events: Events) -> None:
+        """Say what became of the nuclei, once all tiles were read."""
+        for note in () if self.nuclei is None else self.nuclei.left_out():
+            events.note(note)
+
 
 @contextmanager
 def opened(options: SlideOptions) -> Iterator[list[Slide]]:
@@ -124,11 +129,13 @@ def _nuclei(
     slide: Slide, tiles: Sequence[Tile], model: LoadedModel, options: EmbedOptions, events: Events
 ) -> Nuclei | None:
     """The nuclei asked for, or those that the model learnt with; None for none."""
+    from ..graph.compiled import NUCLEI, start
     from .nuclei import NONE, STARDIST, chosen, nuclei_of
 
     asked = chosen(options.nuclei, model.card, len(options.slides), events)
     if asked == NONE or (options.dry_run and asked == STARDIST):
         return None
+    start([NUCLEI])
     nuclei = nuclei_of(asked, slide, tiles, events, options.workers)
     for note in nuclei.remarks(tiles):
         events.note(note)

@@ -2,9 +2,9 @@
 
 numba compiles one function at a time in a process, which takes ten seconds the first time and blocks it. Two
 processes with half of the kernels each fill numba's cache on disk while the caller still imports torch and loads its
-model; afterwards every process finds the kernels there.
+model; afterwards every process finds the kernels there. A third compiles those of nuclei, for who asks for nuclei.
 
-    python -m hmgdm_plugin.graph.compiled HALF
+    python -m hmgdm_plugin.graph.compiled PART
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-HALVES = {"pixels": "texture", "entities": "outlines"}  # and the module whose kernels each half compiles last
-_running: list[subprocess.Popen[bytes]] = []
+HALVES, NUCLEI = ("pixels", "entities"), "nuclei"
+LAST = {"pixels": "texture", "entities": "outlines", NUCLEI: "nuclei._strips"}  # module or kernel that comes last
+_running: dict[str, subprocess.Popen[bytes]] = {}
+_open: list[bool] = []  # one entry for each `compiling` block that the caller is in
 
 
 def cache_places() -> list[Path]:
@@ -32,36 +34,45 @@ def cache_places() -> list[Path]:
     return [Path(named)] if named else [Path(__file__).parent / "__pycache__", Path.home() / ".cache" / "numba"]
 
 
-def missing() -> list[str]:
-    """Halves whose kernels no cache holds, or only from an older source."""
-    return [half for half, module in HALVES.items() if not _fresh(module)]
+def missing(parts: Iterable[str] = HALVES) -> list[str]:
+    """Those of `parts` whose kernels no cache holds, or only from an older source."""
+    return [part for part in parts if not _fresh(LAST[part])]
 
 
-def _fresh(module: str) -> bool:
-    changed = Path(__file__).with_name(f"{module}.py").stat().st_mtime
-    found = (path for place in cache_places() for path in place.glob(f"**/{module}.*.nbi"))
+def _fresh(last: str) -> bool:
+    changed = Path(__file__).with_name(f"{last.partition('.')[0]}.py").stat().st_mtime
+    found = (path for place in cache_places() for path in place.glob(f"**/{last}*.nbi"))
     return any(path.stat().st_mtime >= changed for path in found)
 
 
 @contextmanager
-def compiling() -> Iterator[None]:
-    """Start to compile what is missing; whoever builds graphs inside calls `wait` first. Nothing outlives the block."""
-    for half in missing():
-        code, nothing = [sys.executable, "-m", __name__, half], subprocess.DEVNULL
-        _running.append(subprocess.Popen(code, stdin=subprocess.PIPE, stdout=nothing, stderr=nothing))
+def compiling(parts: Iterable[str] = HALVES) -> Iterator[None]:
+    """Start to compile what is missing; whoever needs it inside calls `wait` first. Nothing outlives the block."""
+    _open.append(True)
+    start(parts)
     try:
         yield
     finally:
-        for process in _running:
+        _open.pop()
+        for process in _running.values():
             process.kill()
             process.communicate()
         _running.clear()
 
 
-def wait() -> None:
-    """Return when the started processes are done; a failed one costs time only, the caller compiles by itself."""
-    for process in _running:
-        process.wait()
+def start(parts: Iterable[str]) -> None:
+    """Compile `parts` too, inside a `compiling` block; elsewhere nobody would end what is started."""
+    for part in missing(parts) if _open else ():
+        if part not in _running:
+            code, nothing = [sys.executable, "-m", __name__, part], subprocess.DEVNULL
+            _running[part] = subprocess.Popen(code, stdin=subprocess.PIPE, stdout=nothing, stderr=nothing)
+
+
+def wait(parts: Iterable[str] = tuple(LAST)) -> None:
+    """Return when the started ones of `parts` are done; a failed one costs time only, the caller compiles by itself."""
+    for part in parts:
+        if part in _running:
+            _running[part].wait()
 
 
 def _pixels() -> None:
@@ -96,6 +107,19 @@ def _entities() -> None:
     outlines(labels, 4, Tile(0.0, 0.0, 64.0, 64, 0.5))
 
 
+def _nuclei() -> None:
+    import numpy as np
+    import shapely
+
+    from ..schema.settings import GraphSettings
+    from ..schema.space import Tile
+    from .nuclei import burned, joined
+
+    _, labels = _example()
+    near = shapely.box(np.array([10, 30]), 20, np.array([20, 40]), 30)
+    joined(burned(near, Tile(0.0, 0.0, 64.0, 64, 0.5)), labels, 4, GraphSettings())
+
+
 def _example() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """Noise, and four stripes as its entities."""
     import numpy as np
@@ -112,4 +136,4 @@ def _follow() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_follow, daemon=True).start()
-    {"pixels": _pixels, "entities": _entities}[sys.argv[1]]()
+    {"pixels": _pixels, "entities": _entities, NUCLEI: _nuclei}[sys.argv[1]]()

@@ -88,8 +88,8 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     images, labels = [normalised(rgb) for rgb in watched[0]], list(watched[1])
     with (folder / LOG).open("a", encoding="utf-8") as log, contextlib.redirect_stdout(log):
-        model = _model(folder, settings)
         if not (folder / LAST).exists():
+            model = _model(folder, settings, settings.precision)
             rng = np.random.default_rng(settings.seed)
             model.callbacks += _callbacks(folder, settings, tick)
             seen, truth = train()
@@ -101,8 +101,9 @@ def fit(
                 augmenter=lambda rgb, own: change(rgb, own, rng),
                 seed=settings.seed,
             )
-        model.load_weights(LAST)
         if choose:
+            model = _model(folder, settings, "float32")
+            model.load_weights(LAST)
             model.optimize_thresholds(
                 images, labels, nms_threshs=NMS, iou_threshs=IOUS, optimize_kwargs={"maxiter": 8, "tol": 0.02}
             )
@@ -114,8 +115,11 @@ def minutes(folder: Path) -> float:
     return float(path.read_text("utf-8")) if path.exists() else 0.0
 
 
-def _model(folder: Path, settings: NucleiTrainingSettings) -> Any:
-    """The package's model, compiled: Adam, its rate warmed up and then lowered along a cosine."""
+def _model(folder: Path, settings: NucleiTrainingSettings, precision: str) -> Any:
+    """The package's model, compiled: Adam, its rate warmed up and then lowered along a cosine.
+
+    With bfloat16, both heads and their losses, sums over many pixels, still work in float32, as do all weights.
+    """
     import keras
     from stardist.models import Config2D, StarDist2D
 
@@ -139,7 +143,11 @@ def _model(folder: Path, settings: NucleiTrainingSettings) -> Any:
     rate = keras.optimizers.schedules.CosineDecay(
         settings.lr / 20, settings.steps - warm, alpha=FINAL, warmup_target=settings.lr, warmup_steps=warm
     )
+    keras.mixed_precision.set_global_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
     model = StarDist2D(config, name=folder.name, basedir=str(folder.parent))
+    keras.mixed_precision.set_global_policy("float32")
+    for head in ("prob", "dist"):
+        model.keras_model.get_layer(head).dtype_policy = keras.DTypePolicy("float32")
     model.prepare_for_training(keras.optimizers.Adam(rate))
     return model
 

@@ -102,6 +102,7 @@ class NucleiTrainingSettings(CardWords):
     network: StarDistSettings = StarDistSettings(grid=(2, 2))
     folds: Annotated[int, Field(ge=2, le=20)] = 3
     judged: Annotated[int, Field(ge=1, le=20)] | None = None  # folds that are trained for; all by default
+    only_true: bool = False  # leave out images of patients whose labels are not good enough to judge by
     tuning: Annotated[float, Field(gt=0, le=0.5)] = 0.15  # share of the training patients that choose the thresholds
     views: Annotated[int, Field(ge=1, le=32)] = 4  # of each image: the first as it is, the others scaled and re-stained
     scale: tuple[Positive, Positive] = (0.75, 1.35)
@@ -111,6 +112,7 @@ class NucleiTrainingSettings(CardWords):
     steps: Annotated[int, Field(ge=1)] = 1000
     steps_per_epoch: Annotated[int, Field(ge=1)] = 100  # after each, a checkpoint
     lr: Annotated[float, Field(gt=0)] = 1e-3
+    precision: Literal["float32", "bfloat16"] = "float32"  # of training; weights are float32 in both
     seed: Seed = 0
 
     @model_validator(mode="after")

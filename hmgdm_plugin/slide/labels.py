@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,8 @@ class LabelImage:
 
     Attributes
     ----------
-    large : int
-        Labels met so far that are larger than any nucleus, and were ignored.
+    large : deque of int
+        How many labels of each tile so far were larger than any nucleus, and were ignored.
 
     Raises
     ------
@@ -46,7 +47,7 @@ class LabelImage:
     """
 
     def __init__(self, path: Path, frame: Frame) -> None:
-        self._path, self.large = path, 0
+        self._path, self.large = path, deque[int]()
         self._pixels = _opened(path)
         self._lock = threading.Lock()
         if self._pixels.ndim != 2 or self._pixels.dtype.kind not in "uib":
@@ -72,7 +73,7 @@ class LabelImage:
             centre = np.bincount(flat.ravel(), (axis + 0.5).ravel()) / sizes
             keep &= (centre >= core[0]) & (centre < core[1])
         small = sizes * tile.mpp**2 <= LARGEST_UM2
-        self.large += int((keep & ~small).sum())
+        self.large.append(int((keep & ~small).sum()))
         table = np.where(keep & small, numbers, 0)
         inner: NDArray[np.int64] = table[flat.reshape(around.shape)][core[0] : core[1], core[0] : core[1]]
         return inner

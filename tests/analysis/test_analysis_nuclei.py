@@ -82,6 +82,26 @@ def test_labels_and_outlines_of_the_same_nuclei_are_the_same_map(slide, tmp_path
             assert a.intersection(b).area > 0.5 * a.union(b).area  # traced in the tile: cut at its border
 
 
+def test_what_is_left_out_is_said(slide, tmp_path):
+    box = shapely.box(20, 20, 40, 40)
+    path = _geojson(tmp_path / "n.geojson", box, box, shapely.box(30, 30, 32, 32))
+    nuclei = nuclei_of(str(path), slide, [], Events())
+    assert nuclei.left_out() == []
+    assert len(nuclei.map(_tile(0, 0))) == 1
+    assert nuclei.left_out() == [
+        "n.geojson: 2 nuclei lay under others, or had fewer than 8 pixels in their tile; left out"
+    ]
+    labels = np.zeros((600, 800), np.uint16)
+    labels[10:110, 10:110] = 7
+    tifffile.imwrite(tmp_path / "n.tif", labels)
+    drawn = nuclei_of(str(tmp_path / "n.tif"), slide, [], Events())
+    assert len(drawn.map(_tile(0, 0))) == 0
+    assert drawn.left_out() == [
+        "n.tif: 1 labels are larger than any nucleus; left out",
+        "n.tif: no nucleus of it lies in the tiles of tissue",
+    ]
+
+
 @pytest.mark.parametrize(
     "place", ["case.geojson", "case/nuclei-part-0001.geojson", "geojson/case/nuclei-part-0001.geojson"]
 )
