@@ -16,7 +16,7 @@ from .schema.options import BatchImportOptions
 
 if TYPE_CHECKING:
     from .cohort.store import Store
-    from .qupath.project import Entry
+    from .qupath.entry import Entry
 
 WORDS = ("add", "replace", "leave", "not analysed", "another slide", "not in QuPath")
 FINE = WORDS[:3]

@@ -1,32 +1,57 @@
-"""The sign that a QuPath window leaves in a project while it holds it open (`qupath_scripts/lib/hmgdm/Open.groovy`)."""
+"""Whether a QuPath holds a project open: two writers lose each other's work.
+
+A window with our menu leaves a sign (`qupath_scripts/lib/hmgdm/Open.groovy`). QuPath itself leaves none: it locks
+nothing and closes the project's files. On Linux, a QuPath of the same user is also known by its command line and by the
+slides that it holds open; elsewhere, and for a window that shows no image, only our sign tells.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from ..schema.errors import InputError
 
 MARKER = ".hmgdm-open.json"
+_PROCESSES = Path("/proc")
 
 
-def refuse_open(folder: Path) -> None:
-    """Refuse a project that a QuPath window with our menu holds open: two writers lose each other's work.
+def refuse_open(folder: Path, slides: Collection[Path] = ()) -> None:
+    """Refuse a project that is open in QuPath, as far as that can be seen.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the project.
+    slides : collection of Path
+        Its slides; a QuPath that has one of them open may have the project open.
 
     Raises
     ------
     InputError
-        It is open; QuPath itself leaves no such sign, so a window without our menu is not noticed.
+        It is open.
     """
+    host = _marked(folder)
+    if host is not None:
+        raise InputError(f"{folder}: is open in a QuPath window on {host}", f"close it there (or delete {MARKER})")
+    for process in _qupaths():
+        seen = _named(process, folder) or _held(process, slides)
+        if seen is not None:
+            raise InputError(f"{folder}: QuPath (process {process.name}) has {seen} open", "close it there")
+
+
+def _marked(folder: Path) -> str | None:
+    """The computer whose window left our sign; None where there is none, or the window is gone."""
     try:
         found = json.loads((folder / MARKER).read_text("utf-8"))
         host, pid = str(found["host"]), int(found["pid"])
     except (OSError, ValueError, KeyError, TypeError):
-        return
-    if host.split(".")[0].lower() != platform.node().split(".")[0].lower() or _runs(pid):
-        raise InputError(f"{folder}: is open in a QuPath window on {host}", f"close it there (or delete {MARKER})")
+        return None
+    away = host.split(".")[0].lower() != platform.node().split(".")[0].lower()
+    return host if away or _runs(pid) else None
 
 
 def _runs(pid: int) -> bool:
@@ -40,3 +65,58 @@ def _runs(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _qupaths() -> Iterator[Path]:
+    """Running QuPaths that may be looked at, by their folder in /proc; none where there is no such folder."""
+    for process in _PROCESSES.glob("[0-9]*"):
+        words = _words(process)
+        if words and (Path(words[0]).name.startswith("QuPath") or "qupath.QuPath" in words):
+            yield process
+
+
+def _words(process: Path) -> list[str]:
+    try:
+        return (process / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+    except OSError:
+        return []
+
+
+def _named(process: Path, folder: Path) -> str | None:
+    """The project, where the command line names it."""
+    for word in _words(process):
+        path = Path(word.removeprefix("--project=").removeprefix("-p="))
+        if path.suffix == ".qpproj" and _same(path if path.is_absolute() else _cwd(process) / path, folder / path.name):
+            return path.name
+    return None
+
+
+def _cwd(process: Path) -> Path:
+    try:
+        return Path(os.readlink(process / "cwd"))
+    except OSError:
+        return Path()
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
+def _held(process: Path, slides: Collection[Path]) -> str | None:
+    """A slide of `slides` that the process has open."""
+    wanted = {os.path.realpath(slide) for slide in slides}
+    try:
+        handles = list((process / "fd").iterdir())
+    except OSError:
+        return None
+    for handle in handles:
+        try:
+            target = os.readlink(handle)
+        except OSError:
+            continue
+        if target in wanted:
+            return Path(target).name
+    return None

@@ -19,44 +19,16 @@ from typing import Any
 
 from ..schema.errors import HmgdmError, InputError
 from ..schema.run import writing
+from .entry import Entry, facts_of, slide_of
 from .marker import refuse_open
+from .saving import DATA, copy_whole, restoring
 
 PROJECT, RUNS = "project.qpproj", "hmgdm-runs"
 KINDS = ("annotations", "detections", "cells", "tiles", "all")
 _GET_QUPATH = "install QuPath 0.5 or later and set PAQUO_QUPATH_DIR to its folder"
 _GET_PAQUO = 'run: .venv/bin/pip install -c constraints.txt -e ".[qupath]"'
+_FULL = ("No space left on device", "not enough space on the disk", "Disk quota exceeded")  # as Java says it
 _JAVA_OPTIONS = "-XX:MaxRAMPercentage=50 -Xrs"  # -Xrs: signals stay Python's, so that a run can be ended
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """An image of a project: what it is, and what is on it.
-
-    Parameters
-    ----------
-    id, name : str
-    path : Path or None
-        The slide; None where it is no file.
-    width_px, height_px : int
-        As QuPath shows it.
-    mpp : float or None
-        Microns per pixel that QuPath measures with.
-    annotations, detections, ours : int
-        Objects on it; `ours` counts all that H-MGDM made.
-    recipes : tuple of str
-        Recipes of H-MGDM that have objects on it, as in their ids (`ids.tag_of`) in seven hexadecimal digits.
-    """
-
-    id: str
-    name: str
-    path: Path | None
-    width_px: int
-    height_px: int
-    mpp: float | None
-    annotations: int
-    detections: int
-    ours: int
-    recipes: tuple[str, ...]
 
 
 def create(folder: Path, slides: Sequence[Path]) -> tuple[Path, dict[str, str]]:
@@ -123,12 +95,18 @@ class Project:
             self._project = _paquo().QuPathProject(self.path, mode="r+" if self.writable else "r")
         except (OSError, ValueError, RuntimeError) as error:
             raise InputError(f"{self.path}: not a QuPath project ({error})", "open and save it in QuPath") from error
+        if self.writable:
+            self._refuse_open()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._project = None
+
+    def _refuse_open(self) -> None:
+        """Refuse to go on where a QuPath has the project, or one of its slides, open."""
+        refuse_open(self.path.parent, [path for image in self._project.images if (path := slide_of(image)) is not None])
 
     def entries(self) -> Iterator[Entry]:
         """All images, with what is on them; images themselves are not opened."""
@@ -137,7 +115,7 @@ class Project:
             with _java_errors(self.path):
                 counts = json.loads(str(headless.counts(image.java_object.readHierarchy())))
             recipes = tuple(counts.pop("recipes"))
-            yield Entry(image.entry_id, image.image_name, *_facts(image), **counts, recipes=recipes)
+            yield Entry(image.entry_id, image.image_name, *facts_of(image), **counts, recipes=recipes)
 
     def export(self, entry: str, path: Path, kind: str = "annotations") -> int:
         """Write objects of an image as GeoJSON, in the pixels that QuPath shows.
@@ -192,16 +170,16 @@ class Project:
     def _changing(self, entry: str) -> Iterator[Any]:
         """Image data that is saved at the end, after a copy of what was there; nothing is saved after an error."""
         image = self._image(entry)
-        saved = image.entry_path / "data.qpdata"
+        saved = image.entry_path / DATA
         before = saved.stat().st_mtime_ns if saved.exists() else 0
         with _java_errors(self.path):
             data = image.java_object.readImageData()
             yield data
-            refuse_open(self.path.parent)
+            self._refuse_open()
             if (saved.stat().st_mtime_ns if saved.exists() else 0) != before:
                 raise InputError(f"{image.image_name}: was saved by somebody else meanwhile", "run it again")
-            with writing(self.path.parent):
-                self._back_up(saved)
+            self._back_up(saved)
+            with writing(self.path.parent), restoring(self.path, image.entry_path):
                 image.java_object.saveImageData(data)
                 self._project.java_object.syncChanges()
 
@@ -209,11 +187,10 @@ class Project:
         """Copy the project file, once, and an image's data, before they are first written."""
         if self._backup is None:
             self._backup = self.path.parent / RUNS / "backups" / time.strftime("%Y%m%d-%H%M%S")
-            self._backup.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(self.path, self._backup)
+            copy_whole(self.path, self._backup / self.path.name)
         copy = self._backup / f"{saved.parent.name}-{saved.name}"
         if saved.exists() and not copy.exists():
-            shutil.copy2(saved, copy)
+            copy_whole(saved, copy)
 
     def _image(self, entry: str) -> Any:
         found = [image for image in self._project.images if entry in (image.entry_id, image.image_name)]
@@ -222,24 +199,6 @@ class Project:
         names = ", ".join(f"{image.entry_id} {image.image_name}" for image in self._project.images)
         problem = "no such image" if not found else "several images have this name; give its number"
         raise InputError(f"{self.path}: {entry}: {problem}", f"choose from {names}")
-
-
-def _facts(image: Any) -> tuple[Path | None, int, int, float | None]:
-    """File, width, height and scale of an image, from what the project noted when it was last open."""
-    try:
-        metadata = json.loads((image.entry_path / "server.json").read_text("utf-8"))["metadata"]
-        width, height = int(metadata["width"]), int(metadata["height"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return _file(image), 0, 0, None
-    sides = [metadata.get("pixelCalibration", {}).get(f"pixel{side}", {}) for side in ("Width", "Height")]
-    known = [float(side["value"]) for side in sides if side.get("unit") == "µm"]
-    return _file(image), width, height, sum(known) / 2 if len(known) == 2 else None
-
-
-def _file(image: Any) -> Path | None:
-    """The slide of an image; None where it is no file."""
-    uris = [str(uri.getPath()) for uri in image.java_object.getURIs() if str(uri.getScheme()) == "file"]
-    return Path(uris[0]) if len(uris) == 1 else None
 
 
 def _paquo() -> Any:
@@ -294,6 +253,10 @@ def _java_errors(where: Path) -> Iterator[None]:
     except jpype.JException as error:
         if str(error.getClass().getName()) == "hmgdm.Trouble":
             raise InputError(str(error.getProblem()), str(error.getFix())) from error
+        if any(words in str(error) for words in _FULL):
+            raise InputError(
+                f"{where}: cannot be written (the disk is full)", "free some space, then do it again"
+            ) from error
         raise HmgdmError(
             f"{where}: QuPath failed ({error})", "open the project in QuPath to see whether it is whole"
         ) from error

@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +37,41 @@ def test_a_project_in_an_open_window_is_refused_and_one_in_a_dead_window_is_not(
     refuse_open(tmp_path)
     (tmp_path / MARKER).write_text("{", "utf-8")
     refuse_open(tmp_path)
+
+
+@pytest.fixture
+def disguised():
+    """Starts a process that calls itself QuPath, with words of its own and a file that it holds open."""
+    started = []
+
+    def start(*words, held=os.devnull):
+        code = "import sys, time; file = open(sys.argv[1]); print(flush=True); time.sleep(60)"
+        command = ["/opt/QuPath/bin/QuPath", "-c", code, str(held), *map(str, words)]
+        started.append(subprocess.Popen(command, executable=sys.executable, stdout=subprocess.PIPE))
+        started[-1].stdout.readline()
+        return started[-1].pid
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no /proc: processes cannot be looked at")
+def test_a_qupath_without_our_menu_is_known_by_its_words_and_by_the_slides_it_holds(tmp_path, disguised):
+    project, slide, other = tmp_path / "project.qpproj", tmp_path / "a b.svs", tmp_path / "other.svs"
+    for path in (project, slide, other):
+        path.write_text("{}", "utf-8")
+    disguised("script", tmp_path / "elsewhere" / "project.qpproj", held=other)
+    refuse_open(tmp_path, [slide])
+    first = disguised("-p", project)
+    with pytest.raises(InputError, match=rf"QuPath \(process {first}\) has project.qpproj open"):
+        refuse_open(tmp_path, [])
+    elsewhere = tmp_path / "another"
+    elsewhere.mkdir()
+    second = disguised(held=slide)
+    with pytest.raises(InputError, match=rf"QuPath \(process {second}\) has a b.svs open"):
+        refuse_open(elsewhere, [slide])
 
 
 def test_what_is_no_project_is_one_sentence(tmp_path):
