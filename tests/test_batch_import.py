@@ -9,7 +9,7 @@ import pytest
 
 from hmgdm_plugin.batch_import import _judged, import_batch
 from hmgdm_plugin.cohort.store import State, Store
-from hmgdm_plugin.qupath.project import Entry
+from hmgdm_plugin.qupath.entry import Entry
 from hmgdm_plugin.schema import run
 from hmgdm_plugin.schema.entry import SlideEntry, keyed
 from hmgdm_plugin.schema.errors import InputError

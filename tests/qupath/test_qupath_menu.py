@@ -28,7 +28,11 @@ def steps(tmp_path_factory, cmu_slide):
     code = f'#!/bin/sh\nPYTHONPATH={REPO} exec {sys.executable} -m hmgdm_plugin.cli "$@"\n'
     program.write_text(code, "utf-8")
     program.chmod(0o755)
-    named = {"out": out, "scripts": REPO / "qupath_scripts", "image": cmu_slide, "program": str(program)}
+    scripts = out / "scripts ü"
+    shutil.copytree(REPO / "qupath_scripts", scripts)
+    added = "// menu: 55 More like this…\nSystem.setProperty('hmgdm.test.more', 'ran')\n"
+    (scripts / "actions" / "more.groovy").write_text(added, "utf-8")
+    named = {"out": out, "scripts": scripts, "image": cmu_slide, "program": str(program)}
     named |= {"region": "900,700,700,700", "layers": "Groups;Embeddings;Objects:_HMGDM:_contribution", "cancel": "8000"}
     driver = REPO / "tests" / "scripts" / "menu.groovy"
     options = {f"hmgdm.test.{key}": value for key, value in named.items()}
@@ -39,7 +43,7 @@ def steps(tmp_path_factory, cmu_slide):
     try:
         time.sleep(2)
         environment = {**os.environ, "DISPLAY": screen, "JDK_JAVA_OPTIONS": f"-Xmx2g {words}"}
-        subprocess.run([QUPATH / "bin" / "QuPath", "-q"], env=environment, check=False, timeout=1500)
+        subprocess.run([QUPATH / "bin" / "QuPath", "-q"], env=environment, check=False, timeout=2400)
     finally:
         xvfb.terminate()
         xvfb.wait()
@@ -56,6 +60,12 @@ def test_every_entry_did_what_it_says(steps):
     assert steps["lit"] == 10
     assert steps["hidden"]
     assert {"2-heat-map.png", "3-why.png", "4-groups.png", "4-embeddings.png"} <= set(steps["pictures"])
+
+
+def test_a_new_file_is_a_new_entry_in_its_place(steps):
+    place = steps["entries"].index("More like this…")
+    assert steps["entries"][place - 1 : place + 2] == ["Import results…", "More like this…", "Show / hide heat map"]
+    assert steps["added entry"] == "ran"
 
 
 def test_what_a_person_drew_is_never_touched(steps):
@@ -78,6 +88,7 @@ def test_nuclei_lie_on_nuclei_and_are_used_on_request(steps):
     assert 0.03 < steps["shade"]["share"] < 0.5
     assert steps["shade"]["under"] < steps["shade"]["around"] - 20, "darker than what lies around them"
     assert steps["nuclei used"] == steps["nuclei in all"], "the tick hands over all that are on the slide"
+    assert steps["contacts left"] == 0, "of the analysis before, which explained"
     assert 100 < steps["nuclei as entities"] <= steps["nuclei used"]
     assert {"7-imported.png", "8-nuclei.png", "9-with-nuclei.png"} <= set(steps["pictures"])
 

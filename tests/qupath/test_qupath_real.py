@@ -4,6 +4,7 @@ import base64
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
+import tifffile
 
 from hmgdm_plugin.qupath.columns import write_columns
 from hmgdm_plugin.qupath.geojson import read_features, write_features
@@ -142,17 +144,85 @@ with Project(Path({str(project)!r}), writable=True) as opened:
     assert drawn(project, tmp_path / "c.geojson") == before
 
 
+def test_analysing_again_without_explaining_takes_the_old_contacts_away(project, results, bounds_slide, tmp_path):
+    plain = tmp_path / "plain"
+    hmgdm("predict", bounds_slide, "--results-dir", plain, "--columns", "--workers", 1)
+    hmgdm("project", "import", project, "--image", "1", "--results", results)
+    out = tmp_path / "all.geojson"
+    hmgdm("project", "export", project, "--image", "1", "--out", out, "--kind", "all")
+    assert "contact" in {feature["properties"].get("name") for feature in read_features(out)}
+    again = hmgdm("project", "import", project, "--image", "1", "--results", plain)
+    hmgdm("project", "export", project, "--image", "1", "--out", out, "--kind", "all")
+    assert "contact" not in {feature["properties"].get("name") for feature in read_features(out)}
+    assert f"{again['added']} of H-MGDM" in hmgdm("project", "list", project)["1"]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 3 MB."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no right to mount a small disk")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def leave(place, room):
+    """Fill a disk but for `room` bytes."""
+    filler = place / "filler"
+    filler.unlink(missing_ok=True)
+    free = os.statvfs(place)
+    filler.write_bytes(bytes(max(0, free.f_bavail * free.f_frsize - room)))
+
+
+def content(folder):
+    """Every file but backups, whole."""
+    files = [path for path in folder.rglob("*") if path.is_file() and "backups" not in path.parts]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def test_a_full_disk_changes_nothing_and_is_one_sentence(project, results, small_disk, tmp_path):
+    copy = small_disk / "project"
+    shutil.copytree(project, copy, ignore=shutil.ignore_patterns("hmgdm-runs"))
+    before, out = content(copy), tmp_path / "out.json"
+    backup = sum(path.stat().st_size for path in (copy / "project.qpproj", *copy.rglob("data.qpdata")))
+    for room in (0, backup + 4 * 4096):  # no room for the backup; room for that, and not for the objects
+        leave(small_disk, room)
+        said = hmgdm("project", "import", copy, "--image", "1", "--results", results)
+        assert "the disk is full" in said["error"]
+        assert said["fix"].startswith("free some space")
+        assert content(copy) == before
+    leave(small_disk, 4096)
+    action = SCRIPTS / "actions" / "import_results.groovy"
+    log = script(action, results, out, project=copy / "project.qpproj", image=first_image(copy))
+    said = json.loads(out.read_text("utf-8"))
+    assert said["ok"] is False, log
+    assert "cannot be written (No space left on device)" in said["error"]
+    assert content(copy)["data/1/data.qpdata"] == before["data/1/data.qpdata"]
+    leave(small_disk, 0)
+    said = hmgdm("project", "export", copy, "--image", "1", "--out", small_disk / "more.geojson", "--kind", "all")
+    assert "cannot be written" in said["error"]
+    assert not list(small_disk.glob("*more.geojson*"))
+    (small_disk / "filler").unlink()
+    assert int(hmgdm("project", "import", copy, "--image", "1", "--results", results)["added"]) > 100
+    kept = sorted((copy / "hmgdm-runs" / "backups").rglob("*data.qpdata"))
+    assert kept[0].read_bytes() == before["data/1/data.qpdata"]
+
+
 def test_by_script_the_same_and_results_of_another_slide_are_refused(project, results, tmp_path, pyramid_slide):
     out = tmp_path / "out.json"
     name = first_image(project)
     action = SCRIPTS / "actions" / "import_results.groovy"
-    script(action, results, out, project=project / "project.qpproj", image=name, save=True)
+    script(action, results, out, project=project / "project.qpproj", image=name)
     said = json.loads(out.read_text("utf-8"))
     assert said["ok"] is True
     assert said["added"] > 100
+    assert f"{said['added']} of H-MGDM" in hmgdm("project", "list", project)["1"], "saved without being asked"
     other = tmp_path / "other"
     hmgdm("predict", pyramid_slide, "--results-dir", other, "--workers", 1)
-    script(action, other, out, project=project / "project.qpproj", image=name, save=True)
+    script(action, other, out, project=project / "project.qpproj", image=name)
     said = json.loads(out.read_text("utf-8"))
     assert said["ok"] is False
     assert "these results are of pyramid" in said["error"]
@@ -200,7 +270,10 @@ def test_programs_that_misbehave_are_said_once_with_their_fix(tmp_path, pyramid_
     for name, code in FAKES.items():
         (folder / name).write_text(f"#!/bin/bash\n{code}\n", "utf-8")
         (folder / name).chmod(0o755)
-    log = script(DRIVERS / "trouble.groovy", SCRIPTS, folder, image=pyramid_slide)
+    with tifffile.TiffWriter(folder / "two.ome.tif", ome=True) as file:
+        for shade in (50, 200):
+            file.write(np.full((64, 64, 3), shade, np.uint8), photometric="rgb")
+    log = script(DRIVERS / "trouble.groovy", SCRIPTS, folder, folder / "two.ome.tif", image=pyramid_slide)
     assert (folder / "said.json").is_file(), log
     said = json.loads((folder / "said.json").read_text("utf-8"))
     assert said["version-good"] == "0.1.0"
@@ -218,6 +291,8 @@ def test_programs_that_misbehave_are_said_once_with_their_fix(tmp_path, pyramid_
     assert said["no image"].startswith("no image is open")
     assert said["nothing selected"].startswith("no region is selected")
     assert "is shown cropped, rotated" in said["rotated"]
+    assert said["in memory"].startswith("a server: not a file on this computer")
+    assert "two.ome.tif: series 1 of several | open the first series" in said["series"]
     assert said["file"] == str(pyramid_slide)
     with open_slide(pyramid_slide) as slide:
         assert said["fingerprint"] == slide.fingerprint(), "the same on both sides"

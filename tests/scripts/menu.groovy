@@ -66,6 +66,9 @@ finished = { File folder, Set known -> // the run folder that came up, once its 
     found
 }
 json = { File file -> new com.google.gson.Gson().fromJson(file.getText('UTF-8'), Map) }
+legend = { boolean there -> // layers are prepared in the background
+    assert waitFor(60) { fx { window.viewer.view.children.any { it.id == 'hmgdm-legend' } == there } }
+}
 settled = { double seconds -> waitFor(seconds) { fx { dialogs().isEmpty() } } }
 told = { String name, value ->
     steps[name] = value
@@ -96,7 +99,9 @@ beyond = { File runs, before ->
     def nuclei = finished(runs, known)
     told('nuclei', ofNuclei().count { region.ROI.contains(it.ROI.centroidX, it.ROI.centroidY) })
     told('nuclei in all', ours().size() - firstIds.size())
-    if (fx { window.viewer.view.children.any { it.id == 'hmgdm-legend' } }) fire('Show / hide heat map')
+    legend(true)
+    fire('Show / hide heat map')
+    legend(false)
     fx {
         window.imageData.hierarchy.selectionModel.clearSelection()
         window.viewer.overlayOptions.setShowDetections(true)
@@ -113,6 +118,7 @@ beyond = { File runs, before ->
     press { pane -> ticked(pane, 'Explain', false); ticked(pane, 'Use the ', true) }
     def fused = finished(runs, known)
     told('nuclei used', json(new File(fused, 'nuclei.geojson')).features.size())
+    told('contacts left', ours().count { it.name == 'contact' })
     told('nuclei as entities', ofNuclei().size() - steps['nuclei in all'])
     fx { window.viewer.setDownsampleFactor(2.0d) }
     snap('9-with-nuclei')
@@ -154,6 +160,9 @@ drive = {
     fx { window.runScript(new File(home, 'install_menu.groovy'), null) } // again: safe
     told('entries', fx { window.getMenu('Extensions>H-MGDM', false).items*.text })
     told('startup', PathPrefs.startupScriptProperty().get())
+    fire('More like this…')
+    assert waitFor(60) { given('more') != null }
+    told('added entry', given('more'))
     PathPrefs.createPersistentPreference('hmgdm.program', '').set(given('program'))
     PathPrefs.createPersistentPreference('hmgdm.runs', '').set(new File(out, 'runs ä').path)
 
@@ -181,6 +190,7 @@ drive = {
     settled(60)
     told('analysed', ours().size())
     firstIds = ours()*.ID*.toString() as Set
+    legend(true)
     told('workflow', fx { window.imageData.historyWorkflow.steps.collect { it.name } })
     snap('2-heat-map')
     told('annotations untouched', mine() == before)
@@ -189,23 +199,23 @@ drive = {
     fx { window.imageData.hierarchy.selectionModel.setSelectedObject(tile) }
     fx { window.viewer.setDownsampleFactor(1.2d); window.viewer.centerROI(tile.ROI) }
     fire('Why this result')
-    Thread.sleep(4000)
+    assert waitFor(60) { fx { window.viewer.overlayOptions.measurementMapper != null } }
     told('lit', fx { ours().count { window.viewer.overlayOptions.measurementMapper.getColorForObject(it) != null } })
     snap('3-why')
     fx { Window.windows.findAll { it instanceof javafx.stage.Stage && it.title?.startsWith('H-MGDM: why') }.each { it.close() } }
     fx { window.imageData.hierarchy.selectionModel.clearSelection() }
 
-    fire('Show / hide heat map') // hides
-    Thread.sleep(1500)
-    told('hidden', fx { window.viewer.view.children.every { it.id != 'hmgdm-legend' } })
+    fire('Show / hide heat map')
+    legend(false)
+    told('hidden', true)
     for (layer in (given('layers') ?: '').replace('_', ' ').split(';').findAll()) {
         fire('Show / hide heat map')
         press { pane -> fx { pane.lookupAll('.combo-box').each { box -> box.selectionModel.select(box.items.find { it.toString().startsWith(layer) }) } } }
-        Thread.sleep(2500)
+        legend(true)
         fx { window.viewer.setDownsampleFactor(4.0d) }
         snap('4-' + layer.replaceAll(/\W+/, '-').toLowerCase())
         fire('Show / hide heat map')
-        Thread.sleep(1000)
+        legend(false)
     }
     fx { window.imageData.hierarchy.selectionModel.setSelectedObject(window.imageData.hierarchy.annotationObjects[0]) }
     fire('Undo a run…')

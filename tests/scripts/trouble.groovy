@@ -31,6 +31,8 @@ try {
     tell('no image') { Analyse.selected(null) }
     tell('nothing selected') { Analyse.selected(getCurrentImageData()) }
     tell('rotated') { Source.file(new qupath.lib.images.servers.TransformedServerBuilder(getCurrentServer()).crop(ImageRegion.createInstance(0, 0, 50, 50, 0, 0)).build()) }
+    tell('in memory') { Source.file(new qupath.lib.images.servers.WrappedBufferedImageServer('a server', new java.awt.image.BufferedImage(64, 64, 1))) }
+    tell('series') { Source.file(qupath.lib.images.servers.ImageServers.buildServer(args[2], '--classname', 'BioFormatsServerBuilder', '--series', '1')) }
     tell('file') { Source.file(getCurrentServer()) }
     tell('fingerprint') { Source.fingerprint(Source.file(getCurrentServer())) }
     Prefs.program().set(new File(folder, 'pixels').path)

@@ -100,7 +100,9 @@ class Analyse {
             if (options[CELLS]) sent.nuclei = handed('nuclei', cells())
             def asked = options.findAll { it.key != CELLS } + sent.collectEntries { key, file -> [key, file.path] }
             def said = retried { Job.run(verb, asked + (options.mpp ? [mpp: options.mpp] : [:]), folder.parentFile, work.events(), work.cancelled) }
-            sent.each { key, file -> Files.copy(file.toPath(), new File(folder, "${key}.geojson").toPath()) }
+            Disk.writing(folder, 'free some space, then Import results… brings in what is finished') {
+                sent.each { key, file -> Files.copy(file.toPath(), new File(folder, "${key}.geojson").toPath()) }
+            }
             return land(work, folder) + [notes: said.notes, result: said.result]
         } finally {
             sent.values().each { it.delete() }
@@ -109,7 +111,7 @@ class Analyse {
 
     /** Objects as a file for the program. */
     private static File handed(String what, Collection<PathObject> objects) {
-        def file = File.createTempFile("hmgdm-${what}-", '.geojson')
+        def file = Disk.writing(System.getProperty('java.io.tmpdir'), 'free some space there') { File.createTempFile("hmgdm-${what}-", '.geojson') }
         GeoJson.write(file, objects)
         file
     }

@@ -30,9 +30,12 @@ class Choose {
         def chosen = Dialogs.showChoiceDialog(Talk.TITLE, 'Remove all objects of this run. Your own objects stay.', texts.keySet().toList(), texts.keySet()[0])
         if (chosen == null) return
         def what = texts[chosen]
-        def gone = what instanceof Integer ? Landing.undoRecipe(imageData, what) : Scripted.undo(imageData, what as String)
-        Show.hide(Talk.window().viewer)
-        Talk.inform("${gone} objects removed${what instanceof Integer ? '' : '; the results folder is kept, Import results brings them back'}")
+        boolean whole = what instanceof Integer
+        Work.start('Removing objects', { whole ? Landing.undoRecipe(imageData, what as Integer) : Landing.undo(imageData, what as String) }) { gone ->
+            if (!whole) Landing.undoStep(imageData, what as String)
+            Show.hide(Talk.window().viewer)
+            Talk.inform("${gone} objects removed${whole ? '' : '; the results folder is kept, Import results brings them back'}")
+        }
     }
 
     static void settings() {

@@ -5,6 +5,8 @@ import com.google.gson.JsonObject
 import com.google.gson.stream.JsonReader
 import groovy.transform.CompileStatic
 import java.nio.charset.StandardCharsets
+import java.nio.file.Files
+import java.nio.file.StandardCopyOption
 import java.util.concurrent.CancellationException
 import java.util.function.BooleanSupplier
 import java.util.zip.GZIPInputStream
@@ -52,7 +54,13 @@ class GeoJson {
 
     static void write(File file, Collection<? extends PathObject> objects) {
         File partial = new File(file.getParentFile(), file.getName().replaceFirst(/\.geojson$/, '.partial.geojson'))
-        PathIO.exportObjectsAsGeoJSON(partial, objects, PathIO.GeoJsonExportOptions.FEATURE_COLLECTION, PathIO.GeoJsonExportOptions.EXCLUDE_MEASUREMENTS)
-        if (!partial.renameTo(file)) throw new Trouble("${file}: cannot be written", 'choose another folder for results in Settings')
+        try {
+            Disk.writing(file, 'free some space there') {
+                PathIO.exportObjectsAsGeoJSON(partial, objects, PathIO.GeoJsonExportOptions.FEATURE_COLLECTION, PathIO.GeoJsonExportOptions.EXCLUDE_MEASUREMENTS)
+                Files.move(partial.toPath(), file.toPath(), StandardCopyOption.REPLACE_EXISTING)
+            }
+        } finally {
+            partial.delete()
+        }
     }
 }

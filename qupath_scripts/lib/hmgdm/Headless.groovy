@@ -1,5 +1,7 @@
 package hmgdm
 
+import java.nio.file.Files
+import java.nio.file.StandardCopyOption
 import qupath.lib.images.ImageData
 import qupath.lib.io.PathIO
 import qupath.lib.objects.PathObject
@@ -29,8 +31,14 @@ class Headless {
         def file = new File(path)
         def ending = file.name.endsWith('.gz') ? '.geojson.gz' : '.geojson'
         def partial = new File(file.parentFile, ".${file.name}.partial${ending}")
-        PathIO.exportObjectsAsGeoJSON(partial, wanted, PathIO.GeoJsonExportOptions.FEATURE_COLLECTION)
-        java.nio.file.Files.move(partial.toPath(), file.toPath(), java.nio.file.StandardCopyOption.REPLACE_EXISTING)
+        try {
+            Disk.writing(file) {
+                PathIO.exportObjectsAsGeoJSON(partial, wanted, PathIO.GeoJsonExportOptions.FEATURE_COLLECTION)
+                Files.move(partial.toPath(), file.toPath(), StandardCopyOption.REPLACE_EXISTING)
+            }
+        } finally {
+            partial.delete()
+        }
         wanted.size()
     }
 }

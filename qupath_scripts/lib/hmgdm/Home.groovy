@@ -4,8 +4,10 @@ package hmgdm
 class Home {
     static File folder() {
         for (def loader = Home.classLoader; loader != null; loader = loader.parent)
-            for (def path : loader instanceof GroovyClassLoader ? loader.classPath : [])
-                if (new File(path, 'hmgdm/Home.groovy').isFile()) return new File(path).canonicalFile.parentFile
+            for (def url : loader instanceof GroovyClassLoader ? loader.URLs : []) { // as a path, a space would be %20
+                def library = url.protocol == 'file' ? new File(url.toURI()) : null
+                if (library && new File(library, 'hmgdm/Home.groovy').isFile()) return library.canonicalFile.parentFile
+            }
         throw new Trouble('the H-MGDM scripts do not know their folder', 'run install_menu.groovy again')
     }
 

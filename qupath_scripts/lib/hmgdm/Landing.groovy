@@ -23,13 +23,16 @@ class Landing {
     static Map put(ImageData imageData, Map run, List<PathObject> objects) {
         def hierarchy = imageData.hierarchy
         def old = new Runs.Place(run).replaced(hierarchy.getAllObjects(false), objects)
-        hierarchy.removeObjects(old, true) // keeps what a person drew below them
-        try {
-            hierarchy.addObjects(objects)
-        } catch (Throwable error) {
-            hierarchy.removeObjects(objects, true)
-            hierarchy.addObjects(old)
-            throw error
+        Calm.change(imageData) {
+            hierarchy.removeObjects(old, true) // keeps what a person drew below them
+            Calm.pause()
+            try {
+                hierarchy.addObjects(objects)
+            } catch (Throwable error) {
+                hierarchy.removeObjects(objects, true)
+                hierarchy.addObjects(old)
+                throw error
+            }
         }
         def runs = Runs.all(imageData).findAll { it.id != run.id }
         runs = runs.findAll { each -> Runs.owned(each, hierarchy.getAllObjects(false), after(runs, each) + [run]) }
@@ -48,7 +51,7 @@ class Landing {
         def run = runs.find { it.id == id }
         if (run == null) throw new Trouble("no run ${id} on this image", 'choose one of: ' + (runs*.id.join(', ') ?: 'none'))
         def mine = Runs.owned(run, imageData.hierarchy.getAllObjects(false), after(runs, run))
-        imageData.hierarchy.removeObjects(mine, true)
+        Calm.change(imageData) { imageData.hierarchy.removeObjects(mine, true) }
         Runs.keep(imageData, runs - [run])
         mine.size()
     }
@@ -56,13 +59,17 @@ class Landing {
     /** Remove all that is ours of one recipe, or of every recipe for null. */
     static int undoRecipe(ImageData imageData, Integer tag) {
         def mine = Tag.ours(imageData.hierarchy.getAllObjects(false)).findAll { tag == null || Tag.of(it.ID) == tag }
-        imageData.hierarchy.removeObjects(mine, true)
+        Calm.change(imageData) { imageData.hierarchy.removeObjects(mine, true) }
         Runs.keep(imageData, Runs.all(imageData).findAll { tag != null && !(it.recipes as List).any { n -> (n as int) == tag } })
         mine.size()
     }
 
     static void importStep(ImageData imageData, File folder) {
         step(imageData, 'H-MGDM: import results', [folder: folder.path], "importResults(getCurrentImageData(), ${Home.quoted(folder.path)})")
+    }
+
+    static void undoStep(ImageData imageData, String run) {
+        step(imageData, 'H-MGDM: undo a run', [run: run], "undo(getCurrentImageData(), ${Home.quoted(run)})")
     }
 
     /** Note in the Workflow tab what was done, as a script that does it again. */

@@ -38,9 +38,9 @@ class Layers {
 
     /** The middle 96 % of the values, so that one stray tile does not swallow the colours. */
     static List<Double> range(float[] values) {
-        def there = values.findAll { !Float.isNaN(it) }.sort()
-        if (!there) return [0d, 1d]
-        def low = there[(int) (0.02 * (there.size() - 1))] as double, high = there[(int) Math.ceil(0.98 * (there.size() - 1))] as double
+        def there = Ours.sorted(values)
+        if (!there.length) return [0d, 1d]
+        def low = there[(int) (0.02 * (there.length - 1))] as double, high = there[(int) Math.ceil(0.98 * (there.length - 1))] as double
         high > low ? [low, high] : [low - 0.5d, low + 0.5d]
     }
 

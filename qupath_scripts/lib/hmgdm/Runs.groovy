@@ -13,6 +13,7 @@ import qupath.lib.objects.PathObject
  */
 class Runs {
     static final String PROPERTY = 'hmgdm.runs'
+    static final List<String> KINDS = ['square', 'entity', 'contact', 'nucleus']
     static final int CELL = 64 // pixels: how finely the place of a run without tiles is kept
 
     /** Oldest first: [id, title, recipe (numbers), kinds, folder, objects, boxes (null: the whole image)]. */
@@ -33,7 +34,7 @@ class Runs {
             folder: results.folder.canonicalPath,
             slide: slide,
             recipes: recipes.toList(),
-            kinds: kinds.toList(),
+            kinds: squares ? KINDS : kinds.toList(), // an analysis answers anew for all that an earlier one drew there
             objects: objects.size(),
             boxes: results.ofRegions() ? boxes(squares ?: objects, squares.isEmpty()) : null
         ]

@@ -23,7 +23,7 @@ class Scripted {
 
     static int undo(ImageData imageData, String run) {
         def gone = Landing.undo(Source.required(imageData), run)
-        Landing.step(imageData, 'H-MGDM: undo a run', [run: run], "undo(getCurrentImageData(), ${Home.quoted(run)})")
+        Landing.undoStep(imageData, run)
         gone
     }
 }

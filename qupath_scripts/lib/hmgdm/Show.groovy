@@ -1,6 +1,8 @@
 package hmgdm
 
+import groovy.transform.CompileStatic
 import java.awt.image.BufferedImage
+import javafx.application.Platform
 import qupath.lib.color.ColorMaps
 import qupath.lib.gui.tools.MeasurementMapper
 import qupath.lib.gui.viewer.OverlayOptions
@@ -27,7 +29,7 @@ class Show {
             pages.names().each { name -> if (!name.startsWith('component ')) out << (name in groups ? GROUPS : MAP) + name }
             if (pages.names().contains('component 3')) out << COMPONENTS
         }
-        out + measurements(imageData).collect { OBJECTS + it }
+        out + new Ours(imageData).measurements().collect { OBJECTS + it }
     }
 
     private static Layers pages(ImageData imageData) {
@@ -45,20 +47,9 @@ class Show {
         }
     }
 
-    private static List<String> measurements(ImageData imageData) {
-        def seen = new LinkedHashSet<String>()
-        def byKind = [:]
-        for (PathObject each : Tag.ours(imageData.hierarchy.getAllObjects(false))) {
-            def kind = Runs.kind(each)
-            def count = byKind.merge(kind, 1, Integer.&sum)
-            if (count <= 200) seen.addAll(each.measurementList.measurementNames.findAll { it.startsWith('HMGDM: ') })
-        }
-        seen.toList()
-    }
-
     /** Titles of measurements whose value is the number of the tile's class. */
     private static Set<String> groupNames(ImageData imageData) {
-        def squares = Tag.ours(imageData.hierarchy.getAllObjects(false)).findAll { Runs.kind(it) == 'square' && it.pathClass != null }
+        def squares = new Ours(imageData).classified()
         if (!squares) return []
         squares[0].measurementList.measurementNames.findAll { name ->
             name.startsWith('HMGDM: ') && !name.startsWith('HMGDM: p(') && classes(squares, name) != null
@@ -79,44 +70,64 @@ class Show {
 
     /** After a run: the first thing it found. */
     static void first(ImageData imageData) {
-        def all = layers(imageData)
-        if (all) layer(Talk.window().viewer, imageData, all.find { it.startsWith(MAP) || it.startsWith(GROUPS) } ?: all[0])
+        draw(Talk.window().viewer, imageData) {
+            def all = layers(imageData)
+            all ? ready(imageData, all.find { it.startsWith(MAP) || it.startsWith(GROUPS) } ?: all[0]) : null
+        }
     }
 
-    static void layer(viewer, ImageData imageData, String name) {
-        if (name.startsWith(OBJECTS)) measurement(viewer, imageData, name.substring(OBJECTS.length()))
-        else picture(viewer, imageData, name)
+    static void layer(viewer, ImageData imageData, String name) { draw(viewer, imageData) { ready(imageData, name) } }
+
+    /** A map of one measurement over the objects that have it, or over those of `lit`; the others are not drawn. */
+    static void measurement(viewer, ImageData imageData, String name, Collection<PathObject> lit = null) {
+        draw(viewer, imageData) { map(imageData, name, lit) }
     }
 
-    private static void picture(viewer, ImageData imageData, String name) {
+    /** `prepare` takes its time in the background and returns what is left for the window's thread. */
+    private static void draw(viewer, ImageData imageData, Closure<Closure> prepare) {
+        Thread.startDaemon('hmgdm-show') {
+            Talk.guarded {
+                def show = prepare()
+                Platform.runLater { if (show && viewer.imageData == imageData) Talk.guarded { show(viewer) } }
+            }
+        }
+    }
+
+    private static Closure ready(ImageData imageData, String name) {
+        name.startsWith(OBJECTS) ? map(imageData, name.substring(OBJECTS.length()), null) : picture(imageData, name)
+    }
+
+    private static Closure picture(ImageData imageData, String name) {
         def pages = pages(imageData)
         def colours = ColorMaps.getColorMaps()['Viridis']
         BufferedImage image
-        def key
+        Closure key
         if (name == COMPONENTS) {
             image = pages.components()
-            key = Legend.words('Tiles of similar colour look alike to the model: its first three principal components as red, green and blue.')
+            key = { Legend.words('Tiles of similar colour look alike to the model: its first three principal components as red, green and blue.') }
         } else if (name.startsWith(GROUPS)) {
             def title = name.substring(GROUPS.length())
-            def squares = Tag.ours(imageData.hierarchy.getAllObjects(false)).findAll { Runs.kind(it) == 'square' && it.pathClass != null }
+            def squares = new Ours(imageData).classified()
             def byNumber = classes(squares, 'HMGDM: ' + title).sort()
             image = pages.groups(squares)
-            key = Legend.swatches(byNumber.values().collect { [it.toString().replaceFirst('^HMGDM: ', ''), it.color & 0xffffff] })
+            key = { Legend.swatches(byNumber.values().collect { [it.toString().replaceFirst('^HMGDM: ', ''), it.color & 0xffffff] }) }
         } else {
             def title = name.substring(MAP.length())
             image = pages.heat(title, colours)
             def (low, high) = Layers.range(pages.page(title))
-            key = Legend.bar(colours, low, high)
+            key = { Legend.bar(colours, low, high) }
         }
-        def before = hide(viewer)
-        def options = viewer.overlayOptions
-        viewer.customOverlayLayers.add(new Picture(viewer, options, [(pages.place()): image]))
-        options.setShowPixelClassification(true)
-        options.setShowDetections(false)
-        options.setOpacity(0.6f)
-        Legend.show(viewer, unit(pages, name), key, before)
-        forget(viewer)
-        viewer.forceOverlayUpdate()
+        return { viewer ->
+            def before = hide(viewer)
+            def options = viewer.overlayOptions
+            viewer.customOverlayLayers.add(new Picture(viewer, options, [(pages.place()): image]))
+            options.setShowPixelClassification(true)
+            options.setShowDetections(false)
+            options.setOpacity(0.6f)
+            Legend.show(viewer, unit(pages, name), key(), before)
+            forget(viewer)
+            viewer.forceOverlayUpdate()
+        }
     }
 
     private static String unit(Layers pages, String name) {
@@ -126,6 +137,7 @@ class Show {
     }
 
     /** Colours for some objects only; the others are not drawn. */
+    @CompileStatic
     static class Lit extends MeasurementMapper {
         private final Set<PathObject> lit
 
@@ -138,27 +150,31 @@ class Show {
         Integer getColorForObject(PathObject object) { lit.contains(object) ? super.getColorForObject(object) : null }
     }
 
-    /** A map of one measurement over the objects that have it, or over those of `lit`; the others are not drawn. */
-    static void measurement(viewer, ImageData imageData, String name, Collection<PathObject> lit = null) {
-        def objects = Tag.ours(imageData.hierarchy.getAllObjects(false)).findAll { it.measurementList.containsKey(name) }
+    private static Closure map(ImageData imageData, String name, Collection<PathObject> lit) {
+        def objects = new Ours(imageData).having(name)
         if (!objects) throw new Trouble("no object has ${name}", 'analyse the slide first')
-        def signed = objects.any { it.measurementList.get(name) < 0 } && objects.any { it.measurementList.get(name) > 0 }
-        def values = objects.collect { it.measurementList.get(name) as float }.findAll { !Float.isNaN(it) } as float[]
+        def values = Ours.sorted(Ours.values(objects, name))
         def (low, high) = Layers.range(values)
+        def signed = values && values[0] < 0 && values[-1] > 0
         if (signed) (low, high) = [-Math.max(-low, high), Math.max(-low, high)]
-        def map = signed ? Diverging.MAP : ColorMaps.getColorMaps()['Viridis']
-        def mapper = new Lit(map, name, objects, lit ?: objects)
+        def colours = signed ? Diverging.MAP : ColorMaps.getColorMaps()['Viridis']
+        def mapper = new Lit(colours, name, objects, lit ?: objects)
         mapper.setDisplayMinValue(low)
         mapper.setDisplayMaxValue(high)
-        def before = hide(viewer)
-        def options = viewer.overlayOptions
-        options.setMeasurementMapper(mapper)
-        options.setShowDetections(true)
-        options.setFillDetections(true)
-        options.setOpacity(0.6f)
-        Legend.show(viewer, name.replaceFirst('^HMGDM: ', '').capitalize(), Legend.bar(map, low, high), before)
-        forget(viewer)
-        viewer.forceOverlayUpdate()
+        return { viewer ->
+            def before = hide(viewer)
+            def options = viewer.overlayOptions
+            Calm.gently(viewer) {
+                options.setMeasurementMapper(mapper)
+                options.setShowDetections(true)
+                options.setFillDetections(true)
+                options.setOpacity(0.6f)
+            }
+            def unit = name.startsWith(Why.PREFIX) ? ' (SD of the answer)' : ''
+            Legend.show(viewer, name.replaceFirst('^HMGDM: ', '').capitalize() + unit, Legend.bar(colours, low, high), before)
+            forget(viewer)
+            viewer.forceOverlayUpdate()
+        }
     }
 
     static boolean isShown(viewer) { Legend.find(viewer) != null }
@@ -168,7 +184,7 @@ class Show {
         def options = viewer.overlayOptions
         def before = Legend.find(viewer)?.userData as Map
         if (before == null) before = ['fillDetections', 'showDetections', 'showPixelClassification', 'opacity', 'measurementMapper'].collectEntries { [it, options[it]] }
-        else before.each { key, value -> options[key] = value }
+        else Calm.gently(viewer) { before.each { key, value -> options[key] = value } }
         viewer.customOverlayLayers.removeIf { it.class.name == Picture.name }
         Legend.remove(viewer)
         viewer.forceOverlayUpdate()

@@ -4,6 +4,9 @@ import java.security.MessageDigest
 import qupath.lib.images.ImageData
 import qupath.lib.images.servers.ImageServer
 import qupath.lib.images.servers.TransformingImageServer
+import qupath.lib.objects.PathDetectionObject
+import qupath.lib.objects.PathObject
+import qupath.lib.regions.ImageRegion
 
 /** The file behind the image that is open, or the reason why it cannot be analysed. */
 class Source {
@@ -63,6 +66,12 @@ class Source {
             }
         }
         digest.digest().encodeHex().toString()
+    }
+
+    /** Detections whose bounds meet a region; from 0.6 under a name of its own. */
+    static Collection<PathObject> detections(hierarchy, ImageRegion region) {
+        hierarchy.metaClass.respondsTo(hierarchy, 'getAllDetectionsForRegion') ? hierarchy.getAllDetectionsForRegion(region)
+            : hierarchy.getObjectsForRegion(PathDetectionObject, region, null)
     }
 
     /** An object that outlines an area of the only plane. */

@@ -46,10 +46,7 @@ class Why {
     }
 
     private static Collection<PathObject> near(ImageData imageData, roi) {
-        def hierarchy = imageData.hierarchy
-        def region = ImageRegion.createInstance(roi)
-        hierarchy.metaClass.respondsTo(hierarchy, 'getAllDetectionsForRegion') ? hierarchy.getAllDetectionsForRegion(region) // from 0.6
-            : hierarchy.getObjectsForRegion(qupath.lib.objects.PathDetectionObject, region, null)
+        Source.detections(imageData.hierarchy, ImageRegion.createInstance(roi))
     }
 
     /** What can be said in words, for the window and for the console. */
