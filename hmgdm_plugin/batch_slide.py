@@ -102,7 +102,8 @@ class SlideJob:
             fingerprint = slides[0].fingerprint()
             plan = planned(slides[0], self._model, options, events)
             done = predict_planned([plan], self._model, run.RunFolder(made), options, events, "batch", work)
-            facts = {"overlay": done["overlay"].relative_to(made).as_posix(), **quality_of(plan)}
+            quality = quality_of(plan, self._model.card, _novel_share(done["summary"]))
+            facts = {"overlay": done["overlay"].relative_to(made).as_posix(), **quality}
             run.write_whole(made / run.SLIDE, json.dumps(facts, indent=2) + "\n")
         return fingerprint
 
@@ -118,6 +119,15 @@ class SlideJob:
         if digest != self._digest:
             fix = "restore the model, or start another --results-dir"
             raise RunError(f"{self._options.model}: is not the model that the batch was started with", fix)
+
+
+def _novel_share(summary: Path) -> float | None:
+    """What the slide's own summary says of tiles unlike the training data; None where the model cannot tell."""
+    from .analysis.novel import COLUMN
+    from .analysis.results import read_table
+
+    share = read_table(summary)[0].get(COLUMN)
+    return None if share is None else float(share)
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

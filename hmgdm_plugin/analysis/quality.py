@@ -12,18 +12,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .novel import COLUMN, warning
+
 if TYPE_CHECKING:
+    from ..zoo.card import Card
     from .plan import Plan
 
 SHARPEST_BLUR, FOCUS_UM = 0.22, 0.5
 SAMPLED = 16  # tiles
 FLAGS = {"out_of_focus_share": ("out of focus", 0.3), "pen_share": ("pen", 0.02)}  # in words, and from where on
 LEAST_MM2 = 0.5
+UNLIKE = "unlike the training data"
 UNKNOWN = "not available: the model's card has no limit for it"
 
 
-def quality_of(plan: Plan) -> dict[str, Any]:
-    """Numbers of a slide by name, and under ``flags`` what a person should look at, in words."""
+def quality_of(plan: Plan, card: Card, novel: float | None) -> dict[str, Any]:
+    """Numbers of a slide by name, and under ``flags`` what a person should look at, in words.
+
+    Parameters
+    ----------
+    card : Card
+        Of the model, which says how much is usual.
+    novel : float or None
+        Share of the tiles that are unlike the training data; None where the model cannot tell.
+    """
     from ..slide.tissue import ink_share
 
     slide, tiles = plan.slide, plan.tiles
@@ -36,7 +48,10 @@ def quality_of(plan: Plan) -> dict[str, Any]:
     }
     flags = [word for name, (word, least) in FLAGS.items() if numbers[name] >= least]
     flags += ["hardly any tissue"] if area < LEAST_MM2 else []
-    return {**numbers, "unlike_training_data": UNKNOWN, "flags": flags}
+    if novel is None:
+        return {**numbers, "unlike_training_data": UNKNOWN, "flags": flags}
+    flags += [UNLIKE] if warning(card, novel) else []
+    return {**numbers, COLUMN: round(novel, 4), "flags": flags}
 
 
 def sharpness(rgb: NDArray[np.uint8]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -105,6 +106,10 @@ def test_blocks_that_are_damaged_or_of_another_recipe_are_made_again(
     assert asked[-1] == 20
     list(encoded_tiles(replace(plan, tiles=plan.tiles[1:]), model, Events(), 1, tmp_path / "w"))
     assert asked[-1] == 19
+    list(encoded_tiles(plan, model, Events(), 1, tmp_path / "w"))
+    os.utime(plan.slide.path, ns=(1, 1))
+    list(encoded_tiles(plan, model, Events(), 1, tmp_path / "w"))
+    assert asked[-2:] == [20, 20], "somebody wrote to the slide"
 
 
 class _Drawn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,12 +28,17 @@ def test_real_tissue_is_in_focus_until_it_is_blurred(
         pixels = slide.read_box(700, 600, 900, 900, 900, 900)
     Image.fromarray(ndimage.gaussian_filter(pixels, (blur_px, blur_px, 0))).save(tmp_path / "a.png")
     with open_slide(tmp_path / "a.png", 0.5) as slide:
-        plan = planned(slide, load(saved_model), EmbedOptions(slides=(slide.path,)), Events())
-        found = quality_of(plan)
+        model = load(saved_model)
+        plan = planned(slide, model, EmbedOptions(slides=(slide.path,)), Events())
+        found = quality_of(plan, model.card, None)
+        known = model.card.model_copy(update={"novelty": SimpleNamespace(usual_share=0.2)})
+        usual, novel = (quality_of(plan, known, share) for share in (0.2, 0.21))
     assert ("out of focus" in found["flags"]) == flagged
     assert "hardly any tissue" in found["flags"]
     assert "pen" not in found["flags"]
     assert found["unlike_training_data"].startswith("not available")
+    assert novel["flags"] == [*usual["flags"], "unlike the training data"]
+    assert (novel["novel_share"], "unlike_training_data" in novel) == (0.21, False)
 
 
 @pytest.mark.parametrize(("rgb", "seen"), [((30, 60, 170), True), ((20, 120, 60), True), ((180, 60, 120), False)])

@@ -16,14 +16,14 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from hmgdm_plugin.batch_slide import SlideJob
+from hmgdm_plugin.batch_slide import SlideJob, _stamp
 from hmgdm_plugin.cohort import worker
 from hmgdm_plugin.cohort.listing import slides_of_folder
 from hmgdm_plugin.cohort.store import Store
 from hmgdm_plugin.cohort.worker import Progress, work
 from hmgdm_plugin.schema import run
 from hmgdm_plugin.schema.entry import SlideEntry, keyed
-from hmgdm_plugin.schema.errors import RunError
+from hmgdm_plugin.schema.errors import InputError, RunError
 from hmgdm_plugin.schema.options import BatchOptions
 from hmgdm_plugin.zoo.digest import verify
 
@@ -142,6 +142,12 @@ def test_a_slide_that_changes_under_way_fails_with_its_reason(
     assert not (store.root / "slides").exists()
     assert not (store.root / "logs").exists(), "nothing unforeseen"
     assert "tiled.tif: " in state.failures[0].problem
+
+
+def test_a_pipe_in_place_of_a_slide_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.svs")
+    with pytest.raises(InputError, match=r"a\.svs: is no file"):
+        _stamp(tmp_path / "a.svs")
 
 
 def test_a_model_that_is_swapped_under_way_stops_the_run(tiled: Path, model_copy: Path, store: Store) -> None:
