@@ -44,7 +44,7 @@ def real_shapes(root: Path, count: int, path: Path) -> None:
         x_px, y_px = (float(each) * (1000 - side_px) for each in divmod(corner % 4, 2))
         with open_slide(image, 0.25) as slide:
             rgb = slide.read(x_px, y_px, side_px, settings.tile_px)
-        tile = Tile(x_px=x_px, y_px=y_px, side_px=side_px, size_px=settings.tile_px)
+        tile = Tile(x_px, y_px, side_px, settings.tile_px, settings.mpp)
         graph, _ = build(rgb, tile, image.stem, settings)
         arrays[f"pos{number}"] = (graph.pos.numpy() - (x_px, y_px)) / side_px
         arrays[f"edges{number}"] = graph.edge_index.numpy().T

@@ -1,6 +1,9 @@
 """How fast stage 2 trains and encodes, what memory it takes, and how far that is from the arithmetic limit.
 
-    python -m benchmarks.model [--quick] [--threads 1 2] [--batches 1 8 32 128]
+    python -m benchmarks.model [--quick] [--threads 1 2] [--batches 1 8 32 128] [--graphs random real]
+        [--attributes 3072 256+63] [--precisions fp32 bf16] [--no-plain] [--folder FOLDER]
+
+FOLDER keeps the shapes of real graphs, so that a table made in pieces builds them once.
 
 Every line is a new process. *Step*: losses, gradients, clipping, AdamW; *encode*: embeddings without gradients. The
 least of several, each on another draw of the noise; on real graphs also on other graphs, so that what a library
@@ -86,7 +89,9 @@ def measure(case: Case, folder: Path) -> dict[str, float]:
         step(batch)
     with Products() as encoding:
         encode(batch)
-    attention = attention_flops(batch, model.draw(batch, generator), hidden, model.settings.layers)
+    draw = model.draw(batch, generator)
+    attention = attention_flops(batch, draw, hidden, model.settings.layers)
+    attention -= 2 * hidden * (draw.vertex_noise.numel() + draw.edge_noise.numel())  # the last layers run twice
     features = 4 * hidden * (batch.x.shape[0] + batch.edge_attr.shape[0])
     for name, products, extra in (("step", training, attention), ("encode", encoding, 0)):
         plain, fastest = (each / case.batch for each in limits_s(products, extra, hidden, dtype))
@@ -124,8 +129,8 @@ def apart(case: Case, folder: Path) -> dict[str, float]:
     return {} if done.returncode else json.loads(done.stdout)
 
 
-def row(case: Case, folder: Path) -> str:
-    """One line of the table."""
+def row(case: Case, folder: Path, plain: bool) -> str:
+    """One line of the table, with the `plain` variant beside it if that is wanted."""
     found = apart(case, folder)
     cells = [case.graphs, case.size, str(case.batch), case.precision, str(case.threads)]
     if not found:
@@ -135,7 +140,7 @@ def row(case: Case, folder: Path) -> str:
         for limit in ("limit", "fastest", "traffic"):
             other = found[f"{name} {limit}"]
             cells.append(f"{1e3 * other:.1f}: {found[name] / other:.2f}")
-    cells += [f"{found['peak']:.2f}", f"{1e3 * found['grown']:.0f}", _plain(case, folder)]
+    cells += [f"{found['peak']:.2f}", f"{1e3 * found['grown']:.0f}", _plain(case, folder) if plain else ""]
     return f"| {' | '.join(cells)} |"
 
 
@@ -155,22 +160,28 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="batch 8, random graphs")
     parser.add_argument("--threads", type=int, nargs="+", default=[2])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32, 128])
+    parser.add_argument("--graphs", nargs="+", default=["random", "real"])
+    parser.add_argument("--attributes", choices=list(SIZES), nargs="+", default=list(SIZES))
+    parser.add_argument("--precisions", choices=["fp32", "bf16"], nargs="+", default=["fp32", "bf16"])
+    parser.add_argument("--no-plain", dest="plain", action="store_false", help="do not run the plain variant")
+    parser.add_argument("--folder", type=Path)
     parser.add_argument("--case", help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.case:
         print(json.dumps(measure(Case(**json.loads(asked.case)), asked.folder)))
         return
     with tempfile.TemporaryDirectory() as place:
-        table(Path(place), asked.threads, [8] if asked.quick else asked.batches, asked.quick)
+        table(asked, asked.folder or Path(place))
 
 
-def table(folder: Path, threads: list[int], batches: list[int], quick: bool) -> None:
+def table(asked: argparse.Namespace, folder: Path) -> None:
     """Print the table, line by line as it is measured."""
-    kinds = ["random"]
-    if not quick and (data_root() / "nuc_monuseg_train").is_dir():
-        kinds.append("real")
-        real_shapes(data_root(), REAL, folder / "real.npz")
+    kinds, batches = (["random"], [8]) if asked.quick else (asked.graphs, asked.batches)
+    if "real" in kinds and not (data_root() / "nuc_monuseg_train").is_dir():
+        kinds = [each for each in kinds if each != "real"]
+    if "real" in kinds:
+        if not (folder / "real.npz").exists():
+            real_shapes(data_root(), REAL, folder / "real.npz")
         sizes = [(len(points), len(edges)) for points, edges in read_shapes(folder / "real.npz")]
         vertices, edges = (sum(each) / len(sizes) for each in zip(*sizes, strict=True))
         print(f"Real: {len(sizes)} tiles, {vertices:.0f} vertices and {edges:.0f} edges on average.\n")
@@ -179,8 +190,8 @@ def table(folder: Path, threads: list[int], batches: list[int], quick: bool) -> 
         "| encode ms/graph | torch.mm | fastest | and traffic | peak GB | MB/graph | plain ms/graph |"
     )
     print("|---" * 16 + "|")
-    for cell in itertools.product(kinds, SIZES, batches, ("fp32", "bf16"), threads):
-        print(row(Case(*cell, least_s=0.5 if quick else 1.0), folder), flush=True)
+    for cell in itertools.product(kinds, asked.attributes, batches, asked.precisions, asked.threads):
+        print(row(Case(*cell, least_s=0.5 if asked.quick else 1.0), folder, asked.plain), flush=True)
 
 
 if __name__ == "__main__":
