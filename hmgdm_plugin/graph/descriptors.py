@@ -114,22 +114,19 @@ def _moments(total, square, n):  # type: ignore[no-untyped-def]
 def _describe(smooth, coded, pixels, offsets, width, times, out):  # type: ignore[no-untyped-def]  # noqa: C901  a kernel: one loop nest
     """Descriptors of the member lists into `out` (K, len(NAMES)), which is all zeros; order as NAMES.
 
-    `times` (4, 256) counts how often each value of the two planes of `coded` occurs in a member, pixels taking turns
-    between two counts, since one that grows twice in a row waits for itself.
+    `times` (2, 256) counts how often each value of the two planes of `coded` occurs in a member.
     """
     for i in range(offsets.size - 1):
         row, begin, end = out[i], offsets[i], offsets[i + 1]
-        for turn in range(4):
-            for code in range(256):
-                times[turn, code] = 0
+        for code in range(256):
+            times[0, code] = times[1, code] = 0
         sx = sy = sxx = syy = sxy = inner = 0
         y = pixels[begin] // width
         after, last = (y + 1) * width, -2
         for k in range(begin, end):
             p = pixels[k]
-            turn = (k & 1) << 1
-            times[turn, coded[0, p]] += 1
-            times[turn + 1, coded[1, p]] += 1
+            times[0, coded[0, p]] += 1
+            times[1, coded[1, p]] += 1
             while p >= after:
                 after += width
                 y += 1
@@ -140,9 +137,7 @@ def _describe(smooth, coded, pixels, offsets, width, times, out):  # type: ignor
             last = p
         n, dark = end - begin, 0
         for code in range(256):
-            found = times[1, code] + times[3, code]
-            if found == 0:
-                continue
+            found = times[1, code]
             row[18 + (code & 3)] += found
             row[22 + (code >> 2 & 3)] += found
             row[54] += (code >> 4 & 1) * found
@@ -150,40 +145,29 @@ def _describe(smooth, coded, pixels, offsets, width, times, out):  # type: ignor
             dark += (code >> 6 & 1) * found
             row[57] += (code >> 7) * found
         for code in range(10 * _BINS_2):
-            found = times[0, code] + times[2, code]
-            if found != 0:
-                row[26 + code // _BINS_2] += found
-                row[36 + code % _BINS_2] += found
+            row[26 + code // _BINS_2] += times[0, code]
+            row[36 + code % _BINS_2] += times[0, code]
         for k in range(18, 54):
             row[k] /= n
         row[54] *= 100.0 / n
         row[55] *= 100.0 / n
         row[56] = dark / n
         row[57] /= max(dark, 1)
-        for c in range(0, 10, 5):
-            s0 = s1 = s2 = s3 = s4 = q0 = q1 = q2 = q3 = q4 = 0.0  # sums of five planes and of their squares at once
+        for c in range(0, 10, 2):
+            first, second = smooth[c], smooth[c + 1]
+            total_1 = total_2 = square_1 = square_2 = 0.0
             for k in range(begin, end):
                 p = np.uint32(pixels[k])
-                v0, v1, v2 = np.float64(smooth[c, p]), np.float64(smooth[c + 1, p]), np.float64(smooth[c + 2, p])
-                v3, v4 = np.float64(smooth[c + 3, p]), np.float64(smooth[c + 4, p])
-                s0 += v0
-                s1 += v1
-                s2 += v2
-                s3 += v3
-                s4 += v4
-                q0 += v0 * v0
-                q1 += v1 * v1
-                q2 += v2 * v2
-                q3 += v3 * v3
-                q4 += v4 * v4
-            row[c], row[9 + c] = _moments(s0, q0, n)
-            row[c + 1], row[10 + c] = _moments(s1, q1, n)
-            row[c + 2], row[11 + c] = _moments(s2, q2, n)
-            row[c + 3], row[12 + c] = _moments(s3, q3, n)
-            if c == 0:
-                row[4], row[13] = _moments(s4, q4, n)
+                value_1, value_2 = np.float64(first[p]), np.float64(second[p])
+                total_1 += value_1
+                total_2 += value_2
+                square_1 += value_1 * value_1
+                square_2 += value_2 * value_2
+            row[c], row[9 + c] = _moments(total_1, square_1, n)
+            if c < 8:
+                row[c + 1], row[10 + c] = _moments(total_2, square_2, n)
             else:
-                row[58], row[59] = _moments(s4, q4, max(dark, 1))
+                row[58], row[59] = _moments(total_2, square_2, max(dark, 1))
         row[60] = np.log(n)
         mx, my = sx / n, sy / n
         vx, vy, vxy = sxx / n - mx * mx + 1 / 12, syy / n - my * my + 1 / 12, sxy / n - float(sx) * sy / n / n
@@ -194,7 +178,7 @@ def _describe(smooth, coded, pixels, offsets, width, times, out):  # type: ignor
 
 def describe(smooth: NDArray[np.float32], coded: NDArray[np.uint8], members: Members) -> NDArray[np.float16]:
     """Descriptors (K, len(NAMES)) float16 of the entities or bands in `members`."""
-    rows, times = np.zeros((len(members), len(NAMES)), np.float32), np.empty((4, 256), np.int32)
+    rows, times = np.zeros((len(members), len(NAMES)), np.float32), np.empty((2, 256), np.int32)
     width = smooth.shape[2]
     _describe(smooth.reshape(10, -1), coded.reshape(2, -1), members.pixels, members.offsets, width, times, rows)
     return rows.astype(np.float16)
