@@ -38,7 +38,7 @@ class Front:
     @cached_property
     def digest(self) -> str:
         """The same for the same settings and weights."""
-        found = hashlib.sha256(self.graph.model_dump_json().encode())
+        found = hashlib.sha256((self.graph.model_dump_json() + self.features.features).encode())
         for name, value in sorted(self.features.state_dict().items()):
             found.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
         return found.hexdigest()[:16]
