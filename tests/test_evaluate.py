@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from hmgdm_plugin.analysis.contest import key_of
 from hmgdm_plugin.analysis.ground import Ground
 from hmgdm_plugin.evaluate import evaluate
 from hmgdm_plugin.schema.errors import InputError
@@ -22,6 +24,7 @@ from hmgdm_plugin.schema.options import EvaluateOptions
 from hmgdm_plugin.schema.settings import PretrainSettings, parse
 from hmgdm_plugin.training.labelled import LabelledTile, write_csv
 from hmgdm_plugin.training.world import World
+from hmgdm_plugin.zoo.digest import SUMS, sums_of
 
 RECIPE = """
 name = "tiny"
@@ -173,6 +176,21 @@ def test_stage_1_has_a_share_of_the_budget_only_where_there_is_one(
     found = ground.recipe_of(row)
     assert (found.stage1.minutes, found.stage2.minutes) == pytest.approx(minutes)
     assert found.diffusion.features == features
+
+
+def test_a_model_of_the_same_name_with_other_weights_is_another_row(workplace: Path) -> None:
+    folder = workplace / "ours"
+    shutil.copytree(Path(__file__).parents[1] / "model_zoo" / "nuclei-stardist-he", folder)
+    ours = {"row": [{"name": "H-MGDM", "kind": "model", "model": "ours"}]}
+    settings = parse(tomllib.loads(SETTINGS) | ours, EvaluateSettings, "e")
+    recipe, world = parse(tomllib.loads(RECIPE), PretrainSettings, "r"), World(torch.device("cpu"))
+    ground = Ground(settings, recipe, workplace, workplace, workplace / "out", Events(quiet=True), world)
+    before = key_of(ground, settings.row[0], 0)
+    assert key_of(ground, settings.row[0], 0) == before
+    with (folder / "card.md").open("a", encoding="utf-8") as file:
+        file.write("changed")
+    (folder / SUMS).write_text(sums_of(folder), "utf-8")
+    assert key_of(ground, settings.row[0], 0) != before
 
 
 def test_a_dry_run_says_what_it_would_do(workplace: Path) -> None:

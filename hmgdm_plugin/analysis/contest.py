@@ -21,6 +21,8 @@ from ..evaluation.judging import check
 from ..schema.evaluation import OF_ANOTHER, ON_PIXELS, TRAINED, WITH_SEEDS, RowSettings
 from ..training.labelled import LabelledTile
 from ..training.shards import chunks
+from ..zoo.digest import verify
+from ..zoo.load import find
 from .fronts import latents_of
 from .ground import Ground, digest
 from .pixel_rivals import on_pixels
@@ -67,6 +69,8 @@ def key_of(ground: Ground, row: RowSettings, seed: int) -> str:
     shared: list[Any] = [settings.readout, recipe.graph.tile_px, recipe.graph.mpp]
     if {row.kind, whose.kind} & {*TRAINED}:
         shared += [settings.budget_minutes, settings.stage1_share, recipe.model_dump(mode="json")]
+    if whose.kind == "model":
+        shared.append(verify(find(ground.model(whose))))  # the same name may hold other weights tomorrow
     if seed or row.kind in WITH_SEEDS:
         shared += [settings.seed, seed]
     return digest(*(each.model_dump(mode="json", exclude={"name", "paper"}) for each in (row, whose)), shared)

@@ -66,6 +66,11 @@ class Ground:
             raw[stage] |= {"checkpoint_minutes": self.settings.checkpoint_minutes}
         return parse(raw, PretrainSettings, f"row {row.name!r}")
 
+    def model(self, row: RowSettings) -> Path:
+        """The model folder beside the settings, or the name in the zoo, of a row that is a model."""
+        beside = self.models / row.model
+        return beside if beside.is_dir() else row.model
+
     def run(self, name: str, folder: Path, key: str, seed: int) -> Run:
         """A training that keeps its checkpoint in `folder`."""
         folder.mkdir(parents=True, exist_ok=True)

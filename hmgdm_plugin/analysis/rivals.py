@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +20,7 @@ from ..schema.settings import DiffusionSettings, PretrainSettings
 from ..training import stages
 from ..training.loop import fit
 from ..training.objective import Objective
-from ..zoo.load import LoadedModel, load
+from ..zoo.load import load
 from .fronts import Front
 from .ground import Ground
 
@@ -63,7 +62,7 @@ def with_graphs(ground: Ground, row: RowSettings, seed: int, key: str) -> Rival:
     """Train `row` with `seed`, or go on with it, or take it as it is; `key` names its checkpoint."""
     spread = (row.readout or ground.settings.readout) == "mean+spread"
     if row.kind == "model":
-        return _encoded(_model(ground, row).encoder, basis_of(ground, row).front, 0.0, spread)
+        return _encoded(load(ground.model(row)).encoder, basis_of(ground, row).front, 0.0, spread)
     basis = basis_of(ground, row if row.kind == "pretrain" else ground.settings.whose(row))
     if row.kind == "entities":
         return Rival(lambda graphs: _attributes(graphs, spread), basis.front, basis.spent_s, size(basis.front.features))
@@ -85,7 +84,7 @@ def basis_of(ground: Ground, row: RowSettings) -> Basis:
         recipe = ground.recipe_of(row)
         front, spent_s = ground.front(recipe)
         return Basis(front, recipe.diffusion, recipe, spent_s)
-    model = _model(ground, row)
+    model = load(ground.model(row))
     graph = {"graph": model.card.graph.model_dump(mode="json")}
     recipe = ground.recipe_of(row.model_copy(update={"settings": graph}))
     return Basis(Front(model.card.graph, model.features), model.card.diffusion, recipe, 0.0)
@@ -94,12 +93,6 @@ def basis_of(ground: Ground, row: RowSettings) -> Basis:
 def size(module: nn.Module) -> int:
     """Weights of `module`."""
     return sum(value.numel() for value in module.parameters())
-
-
-def _model(ground: Ground, row: RowSettings) -> LoadedModel:
-    """The model folder beside the settings, or the model of that name."""
-    beside: Path = ground.models / row.model
-    return load(beside if beside.is_dir() else row.model)
 
 
 def _encoded(model: HMGDM, front: Front, spent_s: float, spread: bool) -> Rival:
