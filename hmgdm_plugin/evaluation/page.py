@@ -48,6 +48,7 @@ def page(settings: EvaluateSettings, scored: Sequence[Row], costs: Mapping[str, 
         "\n".join(_lines(table, costs)),
         f"All metrics, intervals and differences: [{made.table}]({made.table}).",
         f"![Scores with their intervals]({made.picture})",
+        f"Blue: {settings.reference}. Green: surely above it. Brown: surely below it. Grey: neither.",
         "## What it says",
         "\n".join(f"- {sentence}" for sentence in sentences(table)),
         "Each interval is one of many: of forty differences that are none, about one is marked above and one below "
