@@ -50,6 +50,8 @@ latent_channels = 2
 hidden = 16
 layers = 1
 heads = 2
+readout = 4
+arrangement = 2
 [stage1]
 batch = 4
 [stage2]
@@ -71,6 +73,18 @@ settings = { diffusion = { edges = false } }
 [[row]]
 name = "random weights"
 kind = "random"
+[[row]]
+name = "random weights, readout fitted"
+kind = "random"
+fitted = true
+[[row]]
+name = "no network"
+kind = "entities"
+readout = "agreed"
+[[row]]
+name = "descriptors alone"
+kind = "pretrain"
+settings = { diffusion = { features = "descriptors" } }
 [[row]]
 name = "entity features"
 kind = "entities"
@@ -196,5 +210,5 @@ def test_a_model_of_the_same_name_with_other_weights_is_another_row(workplace: P
 def test_a_dry_run_says_what_it_would_do(workplace: Path) -> None:
     events = Events(quiet=True)
     evaluate(_options(workplace, dry_run=True), events)
-    assert "3 trainings of 0.002 minutes of one core" in events.notes
+    assert "4 trainings of 0.002 minutes of one core" in events.notes
     assert not (workplace / "out").exists()

@@ -50,10 +50,10 @@ class EncodedTile:
         In level-0 pixels; None where nobody asked for them.
     latent : LatentBatch
         The graph's attributes of stage 2, a batch of one.
-    tokens : (N, 2 h) float32
+    tokens : (N, token_size) float32
         Encoder output per entity.
-    pooled : (2 h,) float32
-        Embedding of the tile: mean of vertices, mean of edges.
+    pooled : (embedding_size,) float32
+        Embedding of the tile; see `Embedding.pooled`.
     novelty : float
         How far the tile lies from the training data, 1 being the limit; NaN where the model cannot tell.
     """

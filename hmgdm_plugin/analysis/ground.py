@@ -87,6 +87,8 @@ class Ground:
     def front(self, recipe: PretrainSettings) -> tuple[Front, float]:
         """Stage 1 on these graphs, shared by all rows that differ in stage 2 alone; and the seconds it was trained."""
         graphs = self.graphs(recipe)
+        if recipe.diffusion.features == "descriptors":
+            return Front(recipe.graph, stages.features_of(graphs["training"], None, recipe)), 0.0
         parts = (recipe.autoencoder.model_dump(mode="json"), recipe.stage1.model_dump(mode="json"))
         key = digest(_seen(recipe), recipe.graph.model_dump(mode="json"), recipe.windows_per_graph, *parts)
         run = self.run("autoencoder", self.folder / "stage1" / key, key, recipe.seed)

@@ -15,11 +15,14 @@ from ..evaluation.graphmae import GraphMae
 from ..model.batch import LatentBatch
 from ..model.embedded import Embedding
 from ..model.hmgdm import HMGDM
+from ..model.readout import Readout
 from ..schema.evaluation import RowSettings
 from ..schema.settings import DiffusionSettings, PretrainSettings
 from ..training import stages
+from ..training.agreement import fit_directions, fit_readout
 from ..training.loop import fit
 from ..training.objective import Objective
+from ..training.shards import Shards
 from ..zoo.load import load
 from .fronts import Front
 from .ground import Ground
@@ -64,6 +67,8 @@ def with_graphs(ground: Ground, row: RowSettings, seed: int, key: str) -> Rival:
     if row.kind == "model":
         return _encoded(load(ground.model(row)).encoder, basis_of(ground, row).front, 0.0, spread)
     basis = basis_of(ground, row if row.kind == "pretrain" else ground.settings.whose(row))
+    if row.kind == "entities" and row.readout == "agreed":
+        return _agreed(ground, basis)
     if row.kind == "entities":
         return Rival(lambda graphs: _attributes(graphs, spread), basis.front, basis.spent_s, size(basis.front.features))
     if row.kind == "graphmae":
@@ -71,10 +76,14 @@ def with_graphs(ground: Ground, row: RowSettings, seed: int, key: str) -> Rival:
     parts = basis.front.features.parts
     if row.kind == "random":
         torch.manual_seed(ground.settings.seed + seed)
-        return _encoded(HMGDM(basis.diffusion, parts, parts), basis.front, basis.spent_s, spread)
+        twin = HMGDM(basis.diffusion, parts, parts)
+        if row.fitted:
+            fit_readout(twin, *_learnt_from(ground, basis), ground.settings.seed, ground.events)
+        return _encoded(twin, basis.front, basis.spent_s, spread)
     recipe = basis.recipe.model_copy(update={"seed": basis.recipe.seed + seed})
     run = ground.run("diffusion", ground.folder / "rows" / key, key, recipe.seed)
     model, log = stages.diffusion_stage(ground.latents(basis.recipe, basis.front), parts, recipe, run)
+    fit_readout(model, *_learnt_from(ground, basis), recipe.seed, ground.events)
     return _encoded(model, basis.front, basis.spent_s + log.worked_s, spread)
 
 
@@ -100,6 +109,8 @@ def _encoded(model: HMGDM, front: Front, spent_s: float, spread: bool) -> Rival:
 
     def embed(graphs: LatentBatch) -> Tensor:
         embedding = model.embed(graphs)
+        if model.readout is not None:
+            return embedding.pooled()
         return torch.cat([embedding.pooled(), embedding.spread()], dim=1) if spread else embedding.pooled()
 
     return Rival(embed, front, spent_s, size(front.features) + size(model.encoder))
@@ -109,6 +120,25 @@ def _attributes(graphs: LatentBatch, spread: bool) -> Tensor:
     """Mean, and spread, of the entities' own attributes, without any network."""
     plain = Embedding(graphs.x, graphs.edge_attr, [], [], graphs)
     return torch.cat([plain.pooled(), plain.spread()], dim=1) if spread else plain.pooled()
+
+
+def _learnt_from(ground: Ground, basis: Basis) -> tuple[Shards, Shards]:
+    """The graphs that trained rows learn from, and the same with attributes."""
+    return ground.graphs(basis.recipe)["training"], ground.latents(basis.recipe, basis.front)["training"]
+
+
+def _agreed(ground: Ground, basis: Basis) -> Rival:
+    """The reference's readout on the entities' own attributes: what is left of the model without its network."""
+    parts, diffusion = basis.front.features.parts, basis.diffusion
+    width = sum(parts)
+    readout = Readout(width, min(diffusion.readout, width), width - parts[-1], width, diffusion.arrangement)
+    learnt = _learnt_from(ground, basis)
+    fit_directions(readout, lambda batch: batch.x, *learnt, ground.settings.seed, ground.events)
+
+    def embed(graphs: LatentBatch) -> Tensor:
+        return readout.embed(readout(graphs.x, graphs.x), graphs)
+
+    return Rival(embed, basis.front, basis.spent_s, size(basis.front.features) + readout.directions.numel())
 
 
 def _graphmae(ground: Ground, basis: Basis, spread: bool, seed: int, key: str) -> Rival:

@@ -51,7 +51,7 @@ class GatedHead(nn.Module):
     Parameters
     ----------
     dim : int
-        d, token length: 2h for `Embedding.tokens`.
+        d, token length: `HMGDM.token_size`.
     outputs : int
         Values, or classes.
     kind : {"regression", "classification"}

@@ -113,7 +113,7 @@ class HMGDM(nn.Module):
         self.vertex_head = RestorationHead(settings.hidden, dv)
         self.edge_head = RestorationHead(settings.hidden, de) if settings.edges else None
         own = dv - vertex_parts[-1]  # the last block: descriptors where there are any
-        size = settings.hidden, settings.readout
+        size = 2 * settings.hidden, settings.readout
         self.readout = Readout(*size, own, dv, settings.arrangement) if settings.readout else None
         for stream, parts in ((self.encoder.vertex, vertex_parts), (self.encoder.edge, edge_parts)):
             if stream is not None and isinstance(stream.attributes, nn.Linear):

@@ -24,8 +24,8 @@ class Readout(nn.Module):
 
     Parameters
     ----------
-    hidden : int
-        h; the last level gives 2 h numbers per vertex, its own and the mean of its edges.
+    width : int
+        w, numbers per vertex in which the directions are found: 2 h of the last level, its own and its edges' mean.
     size : int
         k, number of directions; random ones until `fit`.
     first, last : int
@@ -35,18 +35,18 @@ class Readout(nn.Module):
 
     Attributes
     ----------
-    centre : (2 h,)
-    directions : (2 h, k)
+    centre : (w,)
+    directions : (w, k)
     """
 
     centre: Tensor
     directions: Tensor
 
-    def __init__(self, hidden: int, size: int, first: int, last: int, arranged: int = 0) -> None:
+    def __init__(self, width: int, size: int, first: int, last: int, arranged: int = 0) -> None:
         super().__init__()
         self.own, self.arranged = slice(first, last), arranged
-        self.register_buffer("centre", torch.zeros(2 * hidden))
-        self.register_buffer("directions", torch.randn(2 * hidden, size) / (2 * hidden) ** 0.5)
+        self.register_buffer("centre", torch.zeros(width))
+        self.register_buffer("directions", torch.randn(width, size) / width**0.5)
 
     @property
     def token_size(self) -> int:
@@ -68,12 +68,12 @@ class Readout(nn.Module):
         return torch.cat(parts, dim=1)
 
     def forward(self, attributes: Tensor, level: Tensor) -> Tensor:
-        """Tokens (N, token_size) of attributes (N, dv) and the last level (N, 2 h)."""
+        """Tokens (N, token_size) of attributes (N, dv) and the last level (N, w)."""
         return torch.cat([attributes[:, self.own], (level - self.centre) @ self.directions], dim=1)
 
     @torch.no_grad()
     def fit(self, tiles: Tensor, groups: Tensor) -> None:
-        """Set the directions from mean last levels (T, 2 h) of tiles and the group (T,) int64 of each tile's views.
+        """Set the directions from mean last levels (T, w) of tiles and the group (T,) int64 of each tile's views.
 
         Without two views of any tile the directions are those of the largest variance, whitened.
 

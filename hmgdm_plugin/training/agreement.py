@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..model.batch import LatentBatch
 from ..model.hmgdm import HMGDM
+from ..model.readout import Readout
 from ..model.segments import segment_mean
 from ..schema.events import Events
 from .order import Ints
@@ -26,22 +29,34 @@ def fit_readout(model: HMGDM, graphs: Shards, latents: Shards, seed: int, events
     graphs, latents : Shards
         The same graphs: `graphs` tell which are views of one tile, `latents` are encoded.
     """
-    if model.readout is None or len(latents) < 2:
+    if model.readout is None:
         return
     model.eval()
+    device = model.vertex_weight.device
+    fit_directions(
+        model.readout, lambda batch: model.embed(batch.to(device)).last_level(), graphs, latents, seed, events
+    )
+
+
+def fit_directions(
+    readout: Readout,
+    level: Callable[[LatentBatch], Tensor],
+    graphs: Shards,
+    latents: Shards,
+    seed: int,
+    events: Events,
+) -> None:
+    """Fit `readout` on what `level` says (N, w) of the vertices of a batch; other arguments as `fit_readout`."""
+    if len(latents) < 2:
+        return
     numbers, groups = views(graphs, TILES, seed)
     means = []
     for part in chunks(len(numbers), AT_ONCE):
+        batch = latents.latents([int(n) for n in numbers[part.start : part.stop]])
         with torch.no_grad():
-            means.append(_mean_level(model, latents, numbers[part.start : part.stop]))
+            means.append(segment_mean(level(batch).cpu(), batch.batch, batch.num_graphs, batch.weight()))
         events.progress("readout", part.stop, len(numbers))
-    model.readout.fit(torch.cat(means).cpu(), torch.from_numpy(groups))
-
-
-def _mean_level(model: HMGDM, latents: Shards, numbers: Ints) -> Tensor:
-    """Mean last level (B, 2 h) of some graphs, by area."""
-    batch = latents.latents([int(n) for n in numbers]).to(model.vertex_weight.device)
-    return segment_mean(model.embed(batch).last_level(), batch.batch, batch.num_graphs, batch.weight())
+    readout.fit(torch.cat(means), torch.from_numpy(groups))
 
 
 def views(graphs: Shards, most: int, seed: int) -> tuple[Ints, Ints]:

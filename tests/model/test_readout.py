@@ -23,7 +23,7 @@ def views_of_tiles(seed: int, tiles: int = 200, views: int = 4) -> tuple[torch.T
 
 
 def test_the_first_direction_is_what_views_agree_on():
-    readout = Readout(HIDDEN, SIZE, 0, 3)
+    readout = Readout(2 * HIDDEN, SIZE, 0, 3)
     rows, groups = views_of_tiles(0)
     readout.fit(rows, groups)
     z = (rows - readout.centre) @ readout.directions
@@ -37,7 +37,7 @@ def test_the_first_direction_is_what_views_agree_on():
 def test_without_views_the_directions_are_whitened_components():
     generator = torch.Generator().manual_seed(1)
     rows = torch.randn(500, 2 * HIDDEN, generator=generator) @ torch.randn(2 * HIDDEN, 2 * HIDDEN, generator=generator)
-    readout = Readout(HIDDEN, SIZE, 0, 3)
+    readout = Readout(2 * HIDDEN, SIZE, 0, 3)
     readout.fit(rows, torch.arange(500))
     z = (rows - readout.centre) @ readout.directions
     torch.testing.assert_close(torch.cov(z.T, correction=0), torch.eye(SIZE), atol=1e-3, rtol=0)
@@ -49,7 +49,7 @@ def test_without_views_the_directions_are_whitened_components():
 def test_a_feature_that_never_changes_and_a_second_fit_change_nothing():
     rows, groups = views_of_tiles(2)
     rows[:, 5] = 7.0
-    readout = Readout(HIDDEN, SIZE, 0, 3)
+    readout = Readout(2 * HIDDEN, SIZE, 0, 3)
     readout.fit(rows, groups)
     first = readout.directions.clone()
     assert first.isfinite().all()
