@@ -16,7 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.tiles import SIZE_PX, build, read_pixels
+from benchmarks.squares import SIZE_PX
+from benchmarks.tiles import build
+from hmgdm_plugin.analysis.squares import read_squares
 from hmgdm_plugin.analysis.unlike import looks_of
 from hmgdm_plugin.slide.reader import open_slide
 from hmgdm_plugin.training.folds import patient_folds
@@ -51,7 +53,7 @@ def others(root: Path) -> dict[str, list[Image]]:
     photos = [getattr(skimage.data, name)() for name in ("astronaut", "coffee", "chelsea")]
     return {
         "H&E, a slide of another laboratory (CMU-1)": slide_tiles(root / CMU),
-        "H&E, colon of another laboratory (CRCHisto)": list(read_pixels(build(root, ["crchisto"])[::4])),
+        "H&E, colon of another laboratory (CRCHisto)": list(read_squares(build(root, ["crchisto"])[::4], SIZE_PX)),
         "H&E, ovary (histolytics)": [tile for image in ovary for tile in cut(image, 0.5, 160)],
         "purple stain, cells (DSB2018)": [tile for image in cells for tile in cut(image, 1.0, SIZE_PX)],
         "IHC (scikit-image), taken as 0.5 µm per pixel": cut(ihc, 1.0, 128),
@@ -186,7 +188,7 @@ def main() -> None:
     model = load(arguments.model)
     tiles = read_csv(arguments.tiles)
     some = [tiles[k] for k in some_of(tiles, PER_PATIENT)]
-    looks = seen(read_pixels(some), model)
+    looks = seen(read_squares(some, SIZE_PX), model)
     parts = [left_out(model), unseen(model), organs(some, looks)]
     draw(model, PICTURE)
     text = PAGE.read_text("utf-8")

@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.novelty import PER_PATIENT, SPOILT_PER_PATIENT, some_of
-from benchmarks.tiles import read_pixels
+from benchmarks.squares import SIZE_PX
+from hmgdm_plugin.analysis.squares import read_squares
 from hmgdm_plugin.graph.build import build
 from hmgdm_plugin.model.segments import segment_mean, segment_std
 from hmgdm_plugin.schema.graph import batched
@@ -119,8 +120,8 @@ def main() -> None:
     tiles = [every[k] for k in some_of(every, PER_PATIENT)]
     patients = np.array([tile.patient for tile in tiles])
     owner = np.array(some_of(tiles, SPOILT_PER_PATIENT), np.int64)
-    whole = readings(read_pixels(tiles), model)
-    images, rng = list(read_pixels([tiles[k] for k in owner])), np.random.default_rng(0)
+    whole = readings(read_squares(tiles, SIZE_PX), model)
+    images, rng = list(read_squares([tiles[k] for k in owner], SIZE_PX)), np.random.default_rng(0)
     broken = {how: readings([spoil(rgb, rng) for rgb in images], model) for how, spoil in SPOILT.items()}
     rows = []
     for name, x in whole.items():
