@@ -127,7 +127,7 @@ def main() -> None:
     """Read the arguments, draw, save."""
     parser = argparse.ArgumentParser(description="Draw what the diffusion model sees and restores.")
     parser.add_argument("slide", type=Path, nargs="?", default=SLIDE)
-    parser.add_argument("--model", default="hmgdm-small")
+    parser.add_argument("--model", default="hmgdm-windows")
     parser.add_argument("--at", type=float, nargs=2, default=(900.0, 1500.0), metavar=("X", "Y"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=HERE / "images" / "restoration.jpg")
