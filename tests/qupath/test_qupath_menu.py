@@ -33,7 +33,7 @@ def steps(tmp_path_factory, cmu_slide):
     added = "// menu: 55 More like this…\nSystem.setProperty('hmgdm.test.more', 'ran')\n"
     (scripts / "actions" / "more.groovy").write_text(added, "utf-8")
     named = {"out": out, "scripts": scripts, "image": cmu_slide, "program": str(program)}
-    named |= {"region": "900,700,700,700", "layers": "Groups;Embeddings;Objects:_HMGDM:_contribution", "cancel": "8000"}
+    named |= {"region": "900,700,700,700", "layers": "Groups;Embeddings;Objects:_HMGDM:_contribution", "cancel": "3000"}
     driver = REPO / "tests" / "scripts" / "menu.groovy"
     options = {f"hmgdm.test.{key}": value for key, value in named.items()}
     options |= {"qupath.startup.script": driver, "java.util.prefs.userRoot": out / "prefs"}
