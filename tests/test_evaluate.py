@@ -25,31 +25,17 @@ from hmgdm_plugin.schema.settings import PretrainSettings, parse
 from hmgdm_plugin.training.labelled import LabelledTile, write_csv
 from hmgdm_plugin.training.world import World
 from hmgdm_plugin.zoo.digest import SUMS, sums_of
+from tests.recipes import SMALL
 
-RECIPE = """
+RECIPE = (
+    """
 name = "tiny"
 windows_per_graph = 4
 held_out = 0.0
 evaluation_graphs = 2
-[[sources]]
-name = "made up"
-licence = "CC0-1.0"
-path = "images"
-pattern = "*.png"
-mpp = 0.5
-patient_pattern = "^(p.)"
-[graph]
-tile_px = 128
-segments = 16
-stored_px = 16
-window_px = 24
-[autoencoder]
-channels = 8
-latent_channels = 2
-[diffusion]
-hidden = 16
-layers = 1
-heads = 2
+"""
+    + SMALL
+    + """\
 readout = 4
 arrangement = 2
 [stage1]
@@ -57,6 +43,7 @@ batch = 4
 [stage2]
 batch = 4
 """
+)
 SETTINGS = """
 recipe = "recipe.toml"
 reference = "H-MGDM"

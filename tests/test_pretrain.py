@@ -18,31 +18,17 @@ from hmgdm_plugin.analysis.corpus import held_out_patients, patient_of
 from hmgdm_plugin.schema.settings import PretrainSettings, SourceSettings
 from hmgdm_plugin.training.shards import Shards
 from hmgdm_plugin.zoo.load import WEIGHTS, load
+from tests.recipes import SMALL
 
-SETTINGS = """
+SETTINGS = (
+    """
 name = "tiny"
 windows_per_graph = 4
 held_out = 0.3
 evaluation_graphs = 4
-[[sources]]
-name = "made up"
-licence = "CC0-1.0"
-path = "images"
-pattern = "*.png"
-mpp = 0.5
-patient_pattern = "^(p.)"
-[graph]
-tile_px = 128
-segments = 16
-stored_px = 16
-window_px = 24
-[autoencoder]
-channels = 8
-latent_channels = 2
-[diffusion]
-hidden = 16
-layers = 1
-heads = 2
+"""
+    + SMALL
+    + """\
 [stage1]
 batch = 4
 epochs = 10
@@ -55,6 +41,7 @@ ema = 0.9
 checkpoint_minutes = 1e-6
 evaluations = 2
 """
+)
 STEPS = {"autoencoder": 30, "diffusion": 36}  # 12 graphs of two patients, the third is held out
 TIMES = {"seconds", "waiting"}
 
