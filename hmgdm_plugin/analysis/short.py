@@ -35,7 +35,8 @@ def validated_error(card: Card, head: Head) -> str:
     """Cross-validated mean absolute error of a head with its unit; empty where the card has none."""
     for score in card.evaluation:
         if score.task == head.name and score.metric == "MAE" and score.embedding == SHIPPED:
-            return f"± {score.value:.3g} {head.unit}"
+            rounded = float(f"{score.value:.3g}")
+            return f"± {rounded:g} {head.unit}"
     return ""
 
 
