@@ -1,18 +1,17 @@
 """Do nuclei help? The same tiles as graphs of tissue and of tissue and nuclei, judged by patient.
 
-    python -m benchmarks.nuclei_help --kept FILE.npz [--detector NAME|FOLDER] [--held-out FILE.json]
+    python -m benchmarks.nuclei_help --kept FILE.npz [--held-out FILE.json]
 
 Nuclei are a detector's, never the true maps, which are the labels. A detector that learnt from the maps of a patient
 knows more of that patient's tiles than of new ones, so `--held-out` names for each patient a detector that never saw
-that patient (JSON, patient > folder): those of the folds of `hmgdm train nuclei`.
+that patient (JSON, patient > folder): those of the folds, as `benchmarks.nuclei_folds` writes them.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from benchmarks.tiles import build as labelled_tiles
 from benchmarks.yardstick import table
+from hmgdm_plugin.analysis.finders import Finders
 from hmgdm_plugin.analysis.labelled import random_twin
 from hmgdm_plugin.analysis.nuclei import nuclei_of
 from hmgdm_plugin.graph.build import build
@@ -50,14 +50,14 @@ def chosen(tiles: Sequence[LabelledTile]) -> list[LabelledTile]:
 
 
 def graphs(
-    tiles: Sequence[LabelledTile], model: LoadedModel, detector: str, held_out: Mapping[str, str]
+    tiles: Sequence[LabelledTile], model: LoadedModel, finders: Finders
 ) -> Iterator[tuple[LatentBatch, LatentBatch, int]]:
     """Stage-2 attributes of each tile without and with nuclei, and the number of nuclei."""
     settings, events = model.card.graph, Events()
     for (image, mpp, patient), group in groupby(tiles, lambda tile: (tile.image, tile.mpp, tile.patient)):
         with open_slide(image, mpp) as slide:
             own = [Tile(t.x_px, t.y_px, t.side_px, settings.tile_px, settings.mpp) for t in group]
-            nuclei = nuclei_of(held_out.get(patient, detector), slide, own, events, 1)
+            nuclei = nuclei_of(finders.of(patient), slide, own, events, 1)
             for tile in own:
                 rgb = slide.read(tile.x_px, tile.y_px, tile.side_px, tile.size_px)
                 found = nuclei.map(tile)
@@ -67,12 +67,10 @@ def graphs(
                 yield replace(subgraph(both, both.kind == 0), area=whole), both, len(found)
 
 
-def embedded(
-    tiles: Sequence[LabelledTile], model: LoadedModel, detector: str, held_out: Mapping[str, str]
-) -> dict[str, NDArray[np.float32]]:
+def embedded(tiles: Sequence[LabelledTile], model: LoadedModel, finders: Finders) -> dict[str, NDArray[np.float32]]:
     """Embeddings (tiles, d) by name; `nuclei` (tiles, 1) is how many there were."""
     twin, rows, start = random_twin(model, 0), [], time.perf_counter()
-    for number, (tissue, both, count) in enumerate(graphs(tiles, model, detector, held_out), 1):
+    for number, (tissue, both, count) in enumerate(graphs(tiles, model, finders), 1):
         row = {"nuclei": torch.tensor([float(count)])}
         for name, latent in ((TISSUE, tissue), (BOTH, both)):
             row[f"entity features: {name}"] = _mean(latent)
@@ -96,7 +94,6 @@ def _mean(latent: LatentBatch) -> torch.Tensor:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Graphs with and without nuclei, judged by patient.")
-    parser.add_argument("--detector", default="stardist")
     parser.add_argument("--model", default="hmgdm-small")
     parser.add_argument("--kept", type=Path, required=True, help="embeddings, made here or taken from here")
     parser.add_argument("--sources", nargs="+", default=["monuseg", "tnbc", "breakhis"])
@@ -104,10 +101,10 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     tiles = chosen(labelled_tiles(data_root(), arguments.sources))
-    held_out = json.loads(arguments.held_out.read_text("utf-8")) if arguments.held_out else {}
+    finders = Finders.read(arguments.held_out)
     if not arguments.kept.exists():
         with torch.no_grad():
-            np.savez(arguments.kept, **embedded(tiles, load(arguments.model), arguments.detector, held_out))
+            np.savez(arguments.kept, **embedded(tiles, load(arguments.model), finders))
     with np.load(arguments.kept) as kept:
         embeddings = {name: kept[name] for name in kept.files}
     counts = embeddings["nuclei"]

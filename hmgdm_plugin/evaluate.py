@@ -41,6 +41,7 @@ def evaluate(options: EvaluateOptions, events: Events) -> Mapping[str, Path]:
     """
     import torch
 
+    from .analysis.finders import Finders
     from .analysis.ground import Ground
     from .training.world import World
 
@@ -51,7 +52,8 @@ def evaluate(options: EvaluateOptions, events: Events) -> Mapping[str, Path]:
     world = World(torch.device("cpu"))
     workers = options.workers or os.cpu_count() or 1
     places = (recipe_path.parent, options.settings.parent, options.results_dir)
-    ground = Ground(settings, recipe, *places, events, world, workers)
+    finders = Finders.read(None if settings.detectors is None else beside(options.settings, settings.detectors))
+    ground = Ground(settings, recipe, *places, events, world, workers, finders)
     for row in rows:
         ground.recipe_of(row)
     questions = _questions(settings, options.settings)

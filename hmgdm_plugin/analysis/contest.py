@@ -71,6 +71,8 @@ def key_of(ground: Ground, row: RowSettings, seed: int) -> str:
         shared += [settings.budget_minutes, settings.stage1_share, recipe.model_dump(mode="json")]
     if whose.kind == "model":
         shared.append(verify(find(ground.model(whose))))  # the same name may hold other weights tomorrow
+    if ground.recipe_of(whose).graph.entities == "tissue+nuclei":
+        shared.append(ground.finders.digest)
     if seed or row.kind in WITH_SEEDS:
         shared += [settings.seed, seed]
     return digest(*(each.model_dump(mode="json", exclude={"name", "paper"}) for each in (row, whose)), shared)

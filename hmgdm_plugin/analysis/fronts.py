@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -25,15 +25,17 @@ from ..slide.reader import open_slide
 from ..training.labelled import LabelledTile
 from ..training.shards import Shards, chunks, shard_name, write_index, write_latents
 from ..training.stages import GRAPHS_PER_SHARD, LATENTS
-from .nuclei import STARDIST, nuclei_of
+from .finders import Finders
+from .nuclei import nuclei_of
 
 
 @dataclass(frozen=True)
 class Front:
-    """How tiles become latent graphs: the graph's settings, and the frozen features."""
+    """How tiles become latent graphs: the graph's settings, frozen features, and who finds nuclei if there are any."""
 
     graph: GraphSettings
     features: EntityFeatures
+    finders: Finders = field(default_factory=Finders)
 
     @cached_property
     def digest(self) -> str:
@@ -41,6 +43,8 @@ class Front:
         found = hashlib.sha256((self.graph.model_dump_json() + self.features.features).encode())
         for name, value in sorted(self.features.state_dict().items()):
             found.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+        if self.graph.entities == "tissue+nuclei":
+            found.update(json.dumps(self.finders.digest).encode())
         return found.hexdigest()[:16]
 
 
@@ -54,7 +58,7 @@ def latents_of(front: Front, tiles: Sequence[LabelledTile], folder: Path, events
             start_s = time.process_time()
             own = [tiles[k] for k in part]
             with torch.no_grad():
-                latents = front.features(batched(_graphs(front.graph, own)))
+                latents = front.features(batched(_graphs(front, own)))
             write_latents(path, latents, [tile.patient for tile in own])
             write_whole(path.with_suffix(".json"), json.dumps((time.process_time() - start_s) / len(own)))
         events.progress("tiles", part.stop, len(tiles))
@@ -63,12 +67,13 @@ def latents_of(front: Front, tiles: Sequence[LabelledTile], folder: Path, events
     return Shards(folder, LATENTS), sorted(took)[len(took) // 2]  # the median: the first compiles, others may read
 
 
-def _graphs(settings: GraphSettings, tiles: Sequence[LabelledTile]) -> list[EntityGraph]:
+def _graphs(front: Front, tiles: Sequence[LabelledTile]) -> list[EntityGraph]:
     found: list[EntityGraph] = []
-    for (image, mpp), group in groupby(tiles, lambda tile: (tile.image, tile.mpp)):
+    settings, with_nuclei = front.graph, front.graph.entities == "tissue+nuclei"
+    for (image, mpp, patient), group in groupby(tiles, lambda tile: (tile.image, tile.mpp, tile.patient)):
         with open_slide(image, mpp) as slide:
             own = [Tile(t.x_px, t.y_px, t.side_px, settings.tile_px, settings.mpp) for t in group]
-            nuclei = nuclei_of(STARDIST, slide, own, Events()) if settings.entities == "tissue+nuclei" else None
+            nuclei = nuclei_of(front.finders.of(patient), slide, own, Events(), 1) if with_nuclei else None
             for tile in own:
                 rgb = slide.read(tile.x_px, tile.y_px, tile.side_px, tile.size_px)
                 found.append(build(rgb, tile, slide.name, settings, nuclei.map(tile) if nuclei else None)[0])

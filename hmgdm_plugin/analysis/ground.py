@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from ..training.objective import Run
 from ..training.shards import shard_name
 from ..training.world import World
 from .corpus import Item, files_of, graphs_stage, held_out_patients, items_of, patient_of
+from .finders import Finders
 from .fronts import Front
 from .nuclei import STARDIST
 
@@ -42,6 +43,8 @@ class Ground:
         Folders from which paths of the recipe, and model folders, count.
     folder : Path
         The results folder.
+    finders : Finders
+        Who finds the nuclei of labelled tiles; those of the recipe's images are found by the detector that ships.
     """
 
     settings: EvaluateSettings
@@ -52,6 +55,7 @@ class Ground:
     events: Events
     world: World
     workers: int = 1
+    finders: Finders = field(default_factory=Finders)
 
     def recipe_of(self, row: RowSettings) -> PretrainSettings:
         """The recipe with what `row` changes, with nuclei where entities need them, and with the budget."""
@@ -88,12 +92,13 @@ class Ground:
         """Stage 1 on these graphs, shared by all rows that differ in stage 2 alone; and the seconds it was trained."""
         graphs = self.graphs(recipe)
         if recipe.diffusion.features == "descriptors":
-            return Front(recipe.graph, stages.features_of(graphs["training"], None, recipe)), 0.0
+            return Front(recipe.graph, stages.features_of(graphs["training"], None, recipe), self.finders), 0.0
         parts = (recipe.autoencoder.model_dump(mode="json"), recipe.stage1.model_dump(mode="json"))
         key = digest(_seen(recipe), recipe.graph.model_dump(mode="json"), recipe.windows_per_graph, *parts)
         run = self.run("autoencoder", self.folder / "stage1" / key, key, recipe.seed)
         autoencoder, log = stages.autoencoder_stage(graphs, recipe, run)
-        return Front(recipe.graph, stages.features_of(graphs["training"], autoencoder, recipe)), log.worked_s
+        features = stages.features_of(graphs["training"], autoencoder, recipe)
+        return Front(recipe.graph, features, self.finders), log.worked_s
 
     def latents(self, recipe: PretrainSettings, front: Front) -> stages.Sets:
         """The graphs with the attributes that `front` gives them."""

@@ -94,9 +94,9 @@ def basis_of(ground: Ground, row: RowSettings) -> Basis:
         front, spent_s = ground.front(recipe)
         return Basis(front, recipe.diffusion, recipe, spent_s)
     model = load(ground.model(row))
-    graph = {"graph": model.card.graph.model_dump(mode="json")}
-    recipe = ground.recipe_of(row.model_copy(update={"settings": graph}))
-    return Basis(Front(model.card.graph, model.features), model.card.diffusion, recipe, 0.0)
+    graph = model.card.graph.model_dump(mode="json") | row.settings.get("graph", {})
+    recipe = ground.recipe_of(row.model_copy(update={"settings": {"graph": graph}}))
+    return Basis(Front(recipe.graph, model.features, ground.finders), model.card.diffusion, recipe, 0.0)
 
 
 def size(module: nn.Module) -> int:

@@ -103,6 +103,20 @@ def _how(settings: EvaluateSettings, made: Made) -> str:
         f"{settings.seeds}; its scores are their mean. Embeddings are frozen; ridge or logistic regression reads them, "
         "its penalty chosen on the training patients of each fold. Entities are read by "
         f"{settings.readout.replace('+', ' and ')}, patches and feature maps by mean and spread, ImageNet's by mean."
+        f"{_nuclei(settings)}"
+    )
+
+
+def _nuclei(settings: EvaluateSettings) -> str:
+    """Who found the nuclei of rows that have some: their answers are worth less where the finder knew the patient."""
+    if not any(row.settings.get("graph", {}).get("entities") == "tissue+nuclei" for row in settings.row):
+        return ""
+    known = " (it has seen the maps of patients that it was trained on)"
+    if settings.detectors is None:
+        return f" Nuclei were found by the detector that ships{known}."
+    return (
+        " Nuclei of labelled tiles were found by a detector that never saw their patient, where one is named, else by "
+        f"the one that ships; nuclei of the tiles that rows learn from by the one that ships{known}."
     )
 
 

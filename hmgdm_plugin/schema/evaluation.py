@@ -25,7 +25,7 @@ class RowSettings(Settings):
     kind: Kind
     of: str = ""  # random, entities, graphmae: the row whose graphs and features are taken; empty: the reference
     model: Path = Path("hmgdm-small")  # model: a name of the zoo, or a folder
-    settings: dict[str, Any] = Field(default_factory=dict)  # pretrain: what differs from the recipe
+    settings: dict[str, Any] = Field(default_factory=dict)  # pretrain: what differs from the recipe; model: its graph
     readout: Literal["", "mean", "mean+spread", "agreed"] = ""  # of entities; agreed: as the reference's; empty: as all
     fitted: bool = False  # random: its readout is fitted as that of a trained encoder; else that is random too
     paper: str = ""  # the row of the paper's table that this one stands for
@@ -68,6 +68,7 @@ class EvaluateSettings(Settings):
     readout: Literal["mean", "mean+spread"] = "mean+spread"
     seeds: Annotated[int, Field(ge=1, le=20)] = 1  # of every row that is trained or random
     seed: Seed = 0
+    detectors: Path | None = None  # JSON, patient > nucleus detector that never saw them; others: the one that ships
     reading: Path | None = None  # Markdown: what a person makes of the table
     row: tuple[RowSettings, ...]
     yardstick: tuple[YardstickSettings, ...]

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -10,18 +12,18 @@ TILES, SIDE = 60, 4
 
 
 def rings(count: int = TILES) -> LatentBatch:
-    """Rings of 16 entities, the first half of one kind and the second of another; a contact knows nothing."""
+    """Rings of 16 entities, the first half of one look and the second of another; a contact knows nothing."""
     generator = torch.Generator().manual_seed(1)
     n = SIDE**2
     ends = torch.stack([torch.arange(n), (torch.arange(n) + 1) % n]).sort(0).values
     index = torch.cat([ends + n * k for k in range(count)], dim=1)
-    kind = (torch.arange(n) >= n // 2).float().repeat(count)
-    x = kind[:, None] * 2 - 1 + 0.3 * torch.randn(n * count, 3, generator=generator)
+    look = (torch.arange(n) >= n // 2).float().repeat(count)
+    x = look[:, None] * 2 - 1 + 0.3 * torch.randn(n * count, 3, generator=generator)
     owner = torch.arange(count).repeat_interleave(n)
     pos = torch.rand(n * count, 2, generator=generator)
     edge = torch.randn(n * count, 2, generator=generator)
     area = torch.rand(n * count, generator=generator)
-    return LatentBatch(x, edge, index, pos, pos[index].mean(0), owner, owner, count, kind.long(), area)
+    return LatentBatch(x, edge, index, pos, pos[index].mean(0), owner, owner, count, torch.zeros_like(owner), area)
 
 
 def test_shuffling_keeps_every_statistic_of_every_graph():
@@ -35,6 +37,18 @@ def test_shuffling_keeps_every_statistic_of_every_graph():
         assert torch.equal(*(r[r[:, 0].argsort()] for r in rows))  # whole rows moved, areas with them
         edges = [b.edge_attr[b.edge_batch == k] for b in (real, false)]
         assert torch.equal(*(e[e[:, 0].argsort()] for e in edges))
+
+
+def test_nuclei_change_places_with_nuclei_and_superpixels_with_superpixels():
+    real = rings(3)
+    kind = torch.arange(SIDE**2).ge(10).long().repeat(3)
+    real = replace(real, x=torch.cat([real.x, kind[:, None]], 1), kind=kind)
+    ends = kind[real.edge_index].sum(0)
+    real = replace(real, edge_attr=torch.cat([real.edge_attr, ends[:, None]], 1))
+    false = shuffled(real, torch.Generator().manual_seed(0), share=1.0)
+    assert not torch.equal(real.x, false.x)
+    assert torch.equal(false.x[:, -1].long(), kind)
+    assert torch.equal(false.edge_attr[:, -1].long(), ends)
 
 
 def test_who_lies_beside_whom_is_known_to_those_who_look_and_chance_to_the_mean():
