@@ -22,6 +22,7 @@ from hmgdm_plugin.schema.entry import keyed
 from hmgdm_plugin.schema.options import BatchOptions
 from hmgdm_plugin.schema.run import RECORD
 from hmgdm_plugin.zoo.digest import verify
+from hmgdm_plugin.zoo.load import find
 
 ODD = """
 import os, random, socket, sys, time
@@ -73,13 +74,20 @@ def _chance(request: pytest.FixtureRequest) -> random.Random:
     return random.Random(request.node.name)
 
 
+@pytest.fixture(scope="session", name="model")
+def _model(saved_model: Path) -> Path:
+    """The model that ships in the full run, else the tiny one."""
+    return find("hmgdm-small") if FULL else saved_model
+
+
 @pytest.fixture(scope="session", name="slides")
 def _slides(tmp_path_factory: pytest.TempPathFactory, stained: NDArray[np.uint8]) -> Path:
     """Three small slides, one of several blocks."""
+    side_px = 2400 if FULL else 1000  # tiles of the model that ships are larger
     folder = tmp_path_factory.mktemp("slides")
     for number in range(2):
         Image.fromarray(stained[60 * number : 60 * number + 250, 250:550]).save(folder / f"small {number}.png")
-    Image.fromarray(np.tile(stained[:, 200:], (2, 2, 1))[:1000, :1000]).save(folder / "large.png")
+    Image.fromarray(np.tile(stained[:, 200:], (4, 4, 1))[:side_px, :side_px]).save(folder / "large.png")
     return folder
 
 
@@ -98,22 +106,22 @@ def _odd(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) 
 
 
 @pytest.fixture(scope="session", name="command")
-def _command(saved_model: Path) -> Callable[..., list[str]]:
-    """`hmgdm batch run` with the small model."""
+def _command(model: Path) -> Callable[..., list[str]]:
+    """`hmgdm batch run`."""
 
     def words(source: Path, results: Path, *more: str) -> list[str]:
-        given = [str(source), "--results-dir", str(results), "--model", str(saved_model), "--mpp", "0.5"]
+        given = [str(source), "--results-dir", str(results), "--model", str(model), "--mpp", "0.5"]
         return [sys.executable, "-m", "hmgdm_plugin.cli", "batch", "run", *given, *more]
 
     return words
 
 
 @pytest.fixture(scope="session", name="unbroken")
-def _unbroken(slides: Path, saved_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def _unbroken(slides: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Results of a run that nothing happens to, without any other process."""
     store = Store(tmp_path_factory.mktemp("unbroken") / "r")
     store.begin({})
-    job = SlideJob(BatchOptions(source=slides, model=str(saved_model), mpp=0.5), verify(saved_model), 1)
+    job = SlideJob(BatchOptions(source=slides, model=str(model), mpp=0.5), verify(model), 1)
     work(keyed(slides_of_folder(slides)), store, job, lambda *told: None)
     return results_of(store.root)
 

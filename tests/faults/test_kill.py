@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from hmgdm_plugin.schema.run import BLOCKS
+
 LIGHT = Path(__file__).with_name("light.py")
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 Run = Callable[[Path], list[str]]
@@ -39,12 +41,23 @@ def _folders(results: Path) -> dict[str, int]:
     return {path.name: path.stat().st_ino for path in results.glob("slides/*")}
 
 
-def _worn_down(run: Run, results: Path, environments: Sequence[dict[str, str]], times: Moments) -> int:
-    """Kill runs on one folder at random moments, then let one finish elsewhere; how often it was killed."""
+def _claims(results: Path) -> set[Path]:
+    """Claims on slides that are not done."""
+    return set(results.glob("work/*/claim-*"))
+
+
+def _worn_down(run: Run, results: Path, environments: Sequence[dict[str, str]], times: Moments) -> Counter[str]:
+    """Kill runs on one folder at random moments, then let one finish elsewhere; how often which moment was hit."""
     kills, chance, longest_s = times
-    done, hit = {}, 0
+    done, hit = {}, Counter[str]()
     for _ in range(kills):
-        hit += _killed(run(results), environments[0], chance.uniform(0.05, longest_s), chance.random() < 0.5)
+        old = _claims(results)
+        if not _killed(run(results), environments[0], chance.uniform(0.05, longest_s), chance.random() < 0.5):
+            break
+        blocks = any(results.glob(f"work/*/{BLOCKS}"))
+        hit["kills"] += 1
+        hit["inside a slide"] += bool(_claims(results) - old)
+        hit["with blocks to go on from"] += blocks
         now = _folders(results)
         assert done.items() <= now.items(), "a slide that was done is gone or was done again"
         done = now
@@ -66,12 +79,15 @@ def _result(root: Path) -> dict[str, bytes]:
 def test_killed_while_handing_out_slides(
     tmp_path: Path, environment: dict[str, str], chance: random.Random, size: Callable[[int, int], int], count: Callable
 ) -> None:
-    slides = size(60, 1500)
+    slides, wanted, hits, runs = size(60, 1500), size(3, 50), Counter[str](), 0
     subprocess.run(_light(slides)(tmp_path / "a" / "r"), env=environment, check=True, capture_output=True)
-    times = (size(4, 50), chance, size(10, 15) / 10)
-    kills = _worn_down(_light(slides), tmp_path / "b" / "r", (environment, environment), times)
-    assert _result(tmp_path / "b" / "r") == _result(tmp_path / "a" / "r")
-    count(slides=slides, kills=kills)
+    while hits["kills"] < wanted:
+        results = tmp_path / f"b{runs}" / "r"
+        times = (wanted - hits["kills"], chance, size(10, 15) / 10)
+        hits += _worn_down(_light(slides), results, (environment, environment), times)
+        assert _result(results) == _result(tmp_path / "a" / "r")
+        runs += 1
+    count(slides=slides, runs_finished_with_the_same_bytes=runs, **hits)
 
 
 def test_killed_while_analysing_and_finished_with_odd_clocks_and_no_network(
@@ -89,18 +105,20 @@ def test_killed_while_analysing_and_finished_with_odd_clocks_and_no_network(
     proof = [sys.executable, "-c", "import socket; socket.socket().listen()"]
     assert subprocess.run(proof, env=odd, check=False, capture_output=True).returncode == 99
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in slides.iterdir()}
-    hits, rounds = 0, size(1, 10)
+    hits, runs, wanted = Counter[str](), 0, size(1, 50)
 
     def run(place: Path) -> list[str]:
         return command(slides, place, "--workers", str(size(1, 2)))
 
     start_s = time.monotonic()
-    for number in range(rounds):
-        results = tmp_path / str(number)
-        hits += _worn_down(run, results, (environment, odd), (size(2, 5), chance, size(6, 12)))
+    while hits["kills"] < wanted:
+        results = tmp_path / str(runs)
+        times = (min(size(2, 5), wanted - hits["kills"]), chance, size(6, 20))
+        hits += _worn_down(run, results, (environment, odd), times)
         assert read_results(results) == unbroken
+        runs += 1
     assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in slides.iterdir()} == before
-    count(kills=hits, runs_finished_with_the_same_bytes=rounds, seconds=round(time.monotonic() - start_s))
+    count(**hits, runs_finished_with_the_same_bytes=runs, seconds=round(time.monotonic() - start_s))
 
 
 def test_two_runs_on_one_folder_share_the_work(

@@ -51,14 +51,14 @@ def _small_disk(place: Path, kilobytes: int) -> Iterator[None]:
 def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(
     slides: Path,
     unbroken: dict[str, bytes],
-    saved_model: Path,
+    model: Path,
     tmp_path: Path,
     read_results: Callable[[Path], dict[str, bytes]],
     size: Callable[[int, int], int],
     count: Callable,
 ) -> None:
     whole, rounds = sum(map(len, unbroken.values())) // 1024, size(1, 10)
-    job = SlideJob(BatchOptions(source=slides, model=str(saved_model), mpp=0.5), verify(saved_model), 1)
+    job = SlideJob(BatchOptions(source=slides, model=str(model), mpp=0.5), verify(model), 1)
     entries = keyed(slides_of_folder(slides))
     for number in range(rounds):
         place = tmp_path / str(number)
