@@ -17,21 +17,22 @@ from .schema.options import BatchImportOptions
 if TYPE_CHECKING:
     from .cohort.store import Store
     from .qupath.entry import Entry
+    from .qupath.project import Project
 
-WORDS = ("add", "replace", "leave", "not analysed", "another slide", "not in QuPath")
-FINE = WORDS[:3]
+WORDS = ("add", "replace", "leave", "not analysed", "another slide", "not in QuPath", "failed")
+NEW, FINE = WORDS[:2], WORDS[:3]
 
 
 def import_batch(options: BatchImportOptions, events: Events) -> Mapping[str, Any]:
     """Put the results of every slide onto its image, matched by the image's number and the slide's fingerprint.
 
-    Results that are there are left, those of the same model in another number are replaced, everything else on an
-    image stays as it is.
+    Results that are there are left, other ones of the same model are replaced, everything else on an image stays as it
+    is. An image that fails does not stop the others.
 
     Raises
     ------
     HmgdmError
-        Some images have no results, or are of other slides than the ones analysed.
+        Some images have no results, are of other slides than the ones analysed, or failed.
     InputError
         The project or the results folder is wrong, QuPath is not installed, or a window holds the project open.
     """
@@ -45,24 +46,31 @@ def import_batch(options: BatchImportOptions, events: Events) -> Mapping[str, An
     entries, store = keyed(slides_of_project(options.source)), Store(options.results_dir)
     tag = f"{run_tag(str(store.settings().get('digest'))):07x}"
     counts: Counter[str] = Counter()
+    reason = ""
     with Project(options.source, writable=not options.dry_run) as project:
         images = {image.id: image for image in project.entries()}
         for entry in events.track("import", entries, len(entries)):
-            word, objects = _judged(entry, store, images.get(entry.entry), tag)
+            try:
+                word, objects = _judged(entry, store, images.get(entry.entry), tag, project)
+                if word in NEW and not options.dry_run:
+                    project.import_results(entry.entry, store.results(entry.key))
+            except HmgdmError as error:
+                word, objects = "failed", 0
+                reason = reason or f"; {error}"
+                events.note(f"{entry.slide_id}: {error}")
             events.note(f"{word:>13}  {entry.slide_id}  {objects or ''}".rstrip())
             counts[word] += 1
-            counts["objects"] += objects if word in ("add", "replace") else 0
-            if word in ("add", "replace") and not options.dry_run:
-                project.import_results(entry.entry, store.results(entry.key))
+            counts["objects"] += objects if word in NEW else 0
     result = {word: counts[word] for word in (*WORDS, "objects") if counts[word] or word in FINE}
     wrong = sum(counts[word] for word in WORDS if word not in FINE)
     if wrong:
         done = ", ".join(f"{value} {word}" for word, value in result.items())
-        raise HmgdmError(f"{wrong} of {len(entries)} images got nothing ({done})", "analyse them, then import again")
+        problem = f"{wrong} of {len(entries)} images got nothing ({done}){reason}"
+        raise HmgdmError(problem, "analyse or mend them, then import again")
     return result
 
 
-def _judged(entry: SlideEntry, store: Store, image: Entry | None, tag: str) -> tuple[str, int]:
+def _judged(entry: SlideEntry, store: Store, image: Entry | None, tag: str, project: Project) -> tuple[str, int]:
     """What is to be done with an image, and how many objects are to be on it."""
     from .slide.reader import fingerprint_of
 
@@ -73,10 +81,11 @@ def _judged(entry: SlideEntry, store: Store, image: Entry | None, tag: str) -> t
         return "not in QuPath", 0
     if state.entry != entry.entry or not entry.path.is_file() or fingerprint_of(entry.path) != state.fingerprint:
         return "another slide", 0
-    objects = _objects(store.results(entry.key))
+    folder = store.results(entry.key)
+    objects = _objects(folder)
     if tag not in image.recipes:
         return "add", objects
-    return ("leave" if image.ours == objects and image.recipes == (tag,) else "replace"), objects
+    return ("leave" if project.has(entry.entry, folder) else "replace"), objects
 
 
 def _objects(folder: Path) -> int:

@@ -69,7 +69,7 @@ class SlideJob:
         """Write the run folder `made` of a slide; returns the slide's fingerprint."""
         with limited(work, self._options.slide_minutes):
             before = _stamp(entry.path)
-            fingerprint = self._analysed(self._asked(entry, made), work, Relayed(heard))
+            fingerprint = self._analysed(entry, self._asked(entry, made), work, Relayed(heard))
             if _stamp(entry.path) != before:
                 raise InputError(
                     f"{entry.path.name}: was changed while it was read", "run again when it stays as it is"
@@ -92,15 +92,17 @@ class SlideJob:
             **self._taken,
         )
 
-    def _analysed(self, options: PredictOptions, work: Path, events: Events) -> str:
-        """Write the run folder of an open slide; returns its fingerprint."""
+    def _analysed(self, entry: SlideEntry, options: PredictOptions, work: Path, events: Events) -> str:
+        """Write the run folder of a slide; returns its fingerprint."""
         from .analysis.plan import opened, planned
         from .analysis.quality import quality_of
+        from .analysis.survey import refuse_other_crop
 
         made = options.results_dir
         with compiling(), opened(options) as slides:
+            refuse_other_crop(entry, slides[0].frame)
             fingerprint = slides[0].fingerprint()
-            plan = planned(slides[0], self._model, options, events)
+            plan = planned(slides[0], self._model, options, events, work)
             done = predict_planned([plan], self._model, run.RunFolder(made), options, events, "batch", work)
             quality = quality_of(plan, self._model.card, _novel_share(done["summary"]))
             facts = {"overlay": done["overlay"].relative_to(made).as_posix(), **quality}

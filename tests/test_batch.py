@@ -17,11 +17,13 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from hmgdm_plugin.batch import diff, plan, report, run_batch
+from hmgdm_plugin.batch import diff, listed, plan, report, run_batch
+from hmgdm_plugin.batch_slide import SlideJob
 from hmgdm_plugin.schema import run
 from hmgdm_plugin.schema.errors import HmgdmError, InputError
 from hmgdm_plugin.schema.events import Events
 from hmgdm_plugin.schema.options import BatchOptions, BatchReportOptions
+from hmgdm_plugin.zoo.digest import verify
 
 
 def _bytes(root: Path) -> dict[str, bytes]:
@@ -121,6 +123,26 @@ def test_plan_of_what_is_well_counts_tiles_and_cost(
     found = plan(_options(tmp_path, saved_model, tmp_path / "r"), Events())
     assert (found["slides"], found["ready"], found["crop offset"]) == (1, 1, 1)
     assert found["objects"] > found["tiles"] > 10
+
+
+def test_what_qupath_shows_otherwise_is_neither_ready_nor_analysed(
+    saved_model: Path, tmp_path: Path, bounds_slide: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(bounds_slide, tmp_path / "b.scn")
+    builders = [
+        {"builderType": "uri", "uri": (tmp_path / "b.scn").as_uri(), "args": ["--series", series], "metadata": metadata}
+        for series, metadata in (("1", {"width": 800, "height": 600}), ("0", {"width": 200, "height": 150}))
+    ]
+    images = [{"serverBuilder": each, "entryID": n, "imageName": f"image {n}"} for n, each in enumerate(builders)]
+    (tmp_path / "p.qpproj").write_text(json.dumps({"images": images}))
+    options = _options(tmp_path / "p.qpproj", saved_model, tmp_path / "r")
+    with pytest.raises(HmgdmError, match="1 of 2 slides need a person"):
+        plan(options, Events())
+    assert "b.scn: is 200 x 150 pixels in QuPath and 800 x 600 here" in capsys.readouterr().err
+    _, glass = listed(options)
+    job = SlideJob(options, verify(saved_model), 1)
+    with pytest.raises(InputError, match="is 200 x 150 pixels in QuPath"):
+        job(glass, tmp_path / "made", tmp_path / "work", lambda *told: None)
 
 
 def test_another_model_or_another_slide_is_refused(

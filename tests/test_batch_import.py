@@ -40,31 +40,43 @@ def _image(ours: int, *recipes: str) -> Entry:
     return Entry("1", "a", None, 100, 100, 0.5, 4, ours, ours, recipes)
 
 
+class _Project:
+    """Says whether the results are on an image, as QuPath would."""
+
+    def __init__(self, same: bool = False) -> None:
+        self._same = same
+
+    def has(self, entry: str, folder: Path) -> bool:
+        return self._same
+
+
 @pytest.mark.parametrize(
-    ("image", "word"),
+    ("image", "same", "word"),
     [
-        (_image(0), "add"),
-        (_image(9, "1234567"), "add"),
-        (_image(3, TAG), "leave"),
-        (_image(2, TAG), "replace"),
-        (_image(3, "1234567", TAG), "replace"),
-        (None, "not in QuPath"),
+        (_image(0), False, "add"),
+        (_image(9, "1234567"), False, "add"),
+        (_image(3, TAG), True, "leave"),
+        (_image(3, TAG), False, "replace"),
+        (_image(7, "1234567", TAG), True, "leave"),
+        (None, False, "not in QuPath"),
     ],
 )
-def test_what_is_there_decides(store: Store, tmp_path: Path, image: Entry | None, word: str) -> None:
+def test_what_is_there_decides(store: Store, tmp_path: Path, image: Entry | None, same: bool, word: str) -> None:
     (entry,) = keyed([SlideEntry("a", tmp_path / "a.svs", None, "1")])
-    assert _judged(entry, store, image, TAG) == (word, 3 if image else 0)
+    assert _judged(entry, store, image, TAG, _Project(same)) == (word, 3 if image else 0)  # type: ignore[arg-type]
 
 
 def test_another_slide_of_the_same_name_gets_nothing(store: Store, tmp_path: Path) -> None:
-    for path, number in ((tmp_path / "a.svs", "2"), (tmp_path / "gone" / "a.svs", "1")):
+    def judged(path: Path, number: str = "1") -> tuple[str, int]:
         (entry,) = keyed([SlideEntry("a", path, None, number)])
-        assert _judged(entry, store, _image(0), TAG) == ("another slide", 0)
+        return _judged(entry, store, _image(0), TAG, _Project())  # type: ignore[arg-type]
+
+    for path, number in ((tmp_path / "a.svs", "2"), (tmp_path / "gone" / "a.svs", "1")):
+        assert judged(path, number) == ("another slide", 0)
     (tmp_path / "a.svs").write_bytes(b"another")
-    (entry,) = keyed([SlideEntry("a", tmp_path / "a.svs", None, "1")])
-    assert _judged(entry, store, _image(0), TAG) == ("another slide", 0)
+    assert judged(tmp_path / "a.svs") == ("another slide", 0)
     store.forget("a")
-    assert _judged(entry, store, _image(0), TAG) == ("not analysed", 0)
+    assert judged(tmp_path / "a.svs") == ("not analysed", 0)
 
 
 def test_only_a_project_can_be_imported_into(store: Store, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -17,12 +18,13 @@ from PIL import Image
 
 from hmgdm_plugin.analysis import detector
 from hmgdm_plugin.analysis.cores import Cores, slide_limits
-from hmgdm_plugin.analysis.detect import detect
+from hmgdm_plugin.analysis.detect import Found, detect
+from hmgdm_plugin.analysis.kept import TILES_PER_BLOCK, KeptNuclei
 from hmgdm_plugin.detect import nuclei
 from hmgdm_plugin.embed import embed
 from hmgdm_plugin.nuclei.limits import histogram, limits_of
 from hmgdm_plugin.nuclei.network import StarDistNetwork
-from hmgdm_plugin.nuclei.stars import StarDist
+from hmgdm_plugin.nuclei.stars import Candidates, StarDist
 from hmgdm_plugin.qupath.ids import is_ours
 from hmgdm_plugin.schema import run
 from hmgdm_plugin.schema.errors import InputError
@@ -93,6 +95,40 @@ def test_two_tilings_find_the_same_nuclei(image: Path) -> None:
     same = whole.keys() & cut.keys()
     assert len(same) >= 0.995 * max(len(whole), len(cut))
     assert max(np.abs(whole[place] - cut[place]).max() for place in same) < 0.01
+
+
+def test_a_search_that_was_stopped_goes_on_and_finds_the_same(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stars, looked = StarDist(_settings(352), _network()), []
+
+    def candidates(*asked: object) -> Candidates:
+        looked.append(1)
+        return StarDist.candidates(stars, *asked)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(stars, "candidates", candidates)
+    with open_slide(image) as slide:
+        tissue = find_tissue(slide)
+        cores = Cores.of(slide, stars, tissue)
+        places, limits = cores.places(), slide_limits(slide, tissue, stars)
+
+        def found(*kept: KeptNuclei) -> Iterator[Found]:
+            return detect(slide, cores, places, stars, limits, Events(), 1, None, *kept)
+
+        whole = list(found())
+        assert len(places) > 2 * TILES_PER_BLOCK
+        stopped = found(KeptNuclei(tmp_path, ["one"]))
+        for _ in range(2 * TILES_PER_BLOCK):
+            next(stopped)
+        stopped.close()
+        looked.clear()
+        again = list(found(KeptNuclei(tmp_path, ["one"])))
+        assert len(looked) == len(places) - 2 * TILES_PER_BLOCK
+        list(found(KeptNuclei(tmp_path, ["another"])))
+    assert len(looked) == 2 * len(places) - 2 * TILES_PER_BLOCK, "blocks of another search are not taken up"
+    for one, other in zip(whole, again, strict=True):
+        for name in ("polygons", "centres", "probability", "haematoxylin", "places"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
 def test_one_tile_is_what_the_detector_says_of_the_image(image: Path) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..schema.events import Events
     from ..slide.reader import Slide
     from .cores import Areas, Cores
+    from .kept import KeptNuclei
 
 PATIENCE_S = 0.4  # for threads at work when a run is ended: no longer, so that it ends in time
 
@@ -76,6 +77,7 @@ def detect(
     events: Events,
     workers: int = 0,
     areas: Areas | None = None,
+    kept: KeptNuclei | None = None,
 ) -> Iterator[Found]:
     """Find the nuclei of a slide.
 
@@ -90,6 +92,8 @@ def detect(
         Threads that read and run the network; 0 for one per core.
     areas : sequence of polygons, optional
         In level-0 pixels; only nuclei whose centre lies in one.
+    kept : KeptNuclei, optional
+        What an earlier run found of the same; is kept up.
 
     Yields
     ------
@@ -100,6 +104,7 @@ def detect(
     halo = int(np.ceil(1.5 * settings.largest_um / settings.mpp))
     seams: Seams[NDArray[np.float16]] = Seams(places, cores.core, halo, settings.nms_threshold)
     order = iter(places)
+    known = 0
     area = None if areas is None else shapely.union_all(list(areas))
     shapely.prepare(area)
 
@@ -107,14 +112,25 @@ def detect(
         with events.timed("overlaps"):
             return list(seams.add(place, candidates, density))
 
+    def within(found: Found) -> Found:
+        inside = True if area is None else shapely.contains_xy(area, *found.centres.T)
+        return found.taken(np.broadcast_to(inside, len(found)))
+
+    for own, stain in kept.read() if kept else ():
+        known += 1
+        seams.take(next(order), own)
+        yield within(_outlined(own, stain, cores, detector))
+    todo = places[known:]
     with ThreadPoolExecutor(1) as aside:  # stardist's code must not be in the main thread when a signal comes
-        for place, (candidates, density) in _looked_at(slide, cores, places, detector, limits, events, workers):
+        for place, (candidates, density) in _looked_at(slide, cores, todo, detector, limits, events, workers):
             for own, plane in aside.submit(settle, place, candidates, density).result():
                 compiled((NUCLEI,))
                 with events.timed("outlines"):
-                    found = _outlined(own, plane, cores, next(order), detector)
-                    inside = True if area is None else shapely.contains_xy(area, *found.centres.T)
-                yield found.taken(np.broadcast_to(inside, len(found)))
+                    stain = _stain(own, plane, cores, next(order), detector)
+                    found = _outlined(own, stain, cores, detector)
+                if kept:
+                    kept.add(own, stain)
+                yield within(found)
 
 
 def _looked_at(
@@ -163,16 +179,22 @@ def _tile(
     return Candidates(points[inside], found.probability[inside], found.distances[inside]), density
 
 
-def _outlined(own: Candidates, density: NDArray[np.float16], cores: Cores, place: Place, detector: StarDist) -> Found:
-    """Outlines in level-0 pixels, and what lies under them."""
-    nuclei = detector.nuclei(own)
+def _stain(
+    own: Candidates, density: NDArray[np.float16], cores: Cores, place: Place, detector: StarDist
+) -> NDArray[np.float32]:
+    """Mean optical density (N,) of haematoxylin under nuclei."""
     left, top, *_ = cores.box(place)
-    shapes = shapely.polygons(nuclei.polygons.astype(np.float64) - (left, top))
+    shapes = shapely.polygons(detector.nuclei(own).polygons.astype(np.float64) - (left, top))
     labels = drawn(np.atleast_1d(shapes), density.shape).ravel()
     under = np.flatnonzero(labels)
     counts = np.bincount(labels[under], minlength=len(own) + 1)[1:]
     sums = np.bincount(labels[under], density.ravel()[under].astype(np.float64), minlength=len(own) + 1)[1:]
-    mean = (sums / np.maximum(counts, 1)).astype(np.float32)
+    return np.asarray(sums / np.maximum(counts, 1), np.float32)
+
+
+def _outlined(own: Candidates, stain: NDArray[np.float32], cores: Cores, detector: StarDist) -> Found:
+    """Outlines in level-0 pixels."""
+    nuclei = detector.nuclei(own)
     limit = np.array([cores.width, cores.height])
     polygons = cores.to_slide(np.clip(nuclei.polygons, 0, limit))
-    return Found(polygons, cores.to_slide(nuclei.centres), nuclei.probability, mean, own.points)
+    return Found(polygons, cores.to_slide(nuclei.centres), nuclei.probability, stain, own.points)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from ..zoo.digest import verify
 from ..zoo.load import choose_device, find
 from .cores import Areas, Cores, slide_limits
 from .detect import Found, detect
+from .kept import KeptNuclei
 
 if TYPE_CHECKING:
     import torch
@@ -96,11 +98,19 @@ class Search:
     downsample: float
     notes: tuple[str, ...]
 
-    def found(self, events: Events, workers: int) -> Iterator[Found]:
-        """The nuclei, tile by tile."""
-        return detect(
-            self.slide, self.cores, self.places, self.detector.stars, self.limits, events, workers, self.areas
-        )
+    def found(self, events: Events, workers: int, folder: Path | None = None) -> Iterator[Found]:
+        """The nuclei, tile by tile; kept in `folder` for a later run that goes on where this one stopped."""
+        kept = KeptNuclei(folder, self._facts()) if folder else None
+        stars = self.detector.stars
+        return detect(self.slide, self.cores, self.places, stars, self.limits, events, workers, self.areas, kept)
+
+    def _facts(self) -> list[Any]:
+        """Everything that decides what is found in the tiles."""
+        written_ns = self.slide.path.stat().st_mtime_ns  # the fingerprint does not see what changes in the middle
+        slide = (self.slide.fingerprint(), written_ns, self.slide.frame.mpp)
+        mask = hashlib.sha256(self.cores.near.mask.tobytes()).hexdigest()
+        stars = (self.detector.digest, str(self.detector.stars.dtype), str(self.detector.device))
+        return [*slide, *stars, mask, self.places, self.limits.tolist()]
 
 
 def searched(slide: Slide, detector: Detector, areas: Areas | None, events: Events, everywhere: bool = False) -> Search:

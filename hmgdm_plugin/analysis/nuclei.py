@@ -137,7 +137,9 @@ def found_by_detector(asked: str) -> bool:
     return asked == STARDIST or (Path(asked) / CARD).is_file()
 
 
-def nuclei_of(asked: str, slide: Slide, tiles: Sequence[Tile], events: Events, workers: int = 0) -> Nuclei:
+def nuclei_of(
+    asked: str, slide: Slide, tiles: Sequence[Tile], events: Events, workers: int = 0, kept: Path | None = None
+) -> Nuclei:
     """Open, or find, the nuclei of `slide`.
 
     Parameters
@@ -147,6 +149,8 @@ def nuclei_of(asked: str, slide: Slide, tiles: Sequence[Tile], events: Events, w
         with one such file per slide (named like the slide) or with the results of `hmgdm nuclei`.
     tiles : sequence of Tile
         Where a detector looks.
+    kept : Path, optional
+        Folder where what it finds is kept for a later run that goes on where this one stopped.
 
     Raises
     ------
@@ -154,7 +158,7 @@ def nuclei_of(asked: str, slide: Slide, tiles: Sequence[Tile], events: Events, w
         There is no such file or detector, it cannot be read, or it has no nucleus of this slide.
     """
     if found_by_detector(asked):
-        return _detected(asked, slide, tiles, events, workers)
+        return _detected(asked, slide, tiles, events, workers, kept)
     files = _files(Path(asked), slide)
     if files[0].name.lower().endswith(LABEL_FILES):
         return Labelled(LabelImage(files[0], slide.frame), files[0].name)
@@ -169,13 +173,15 @@ def nuclei_of(asked: str, slide: Slide, tiles: Sequence[Tile], events: Events, w
     return Outlined(placed, files[0].name, counted)
 
 
-def _detected(asked: str, slide: Slide, tiles: Sequence[Tile], events: Events, workers: int) -> Nuclei:
+def _detected(
+    asked: str, slide: Slide, tiles: Sequence[Tile], events: Events, workers: int, kept: Path | None
+) -> Nuclei:
     """What a detector finds in `tiles`."""
     found = detector(DEFAULT if asked == STARDIST else asked, "auto", "auto", events)
     corners = np.array([(tile.x_px, tile.y_px, tile.side_px) for tile in tiles])
     squares = shapely.box(*corners[:, :2].T, *(corners[:, :2] + corners[:, 2:]).T)
     search, placed = searched(slide, found, list(squares), events, everywhere=True), Placed()
-    for block in events.track("nuclei", search.found(events, workers), len(search.places)):
+    for block in events.track("nuclei", search.found(events, workers, kept), len(search.places)):
         if len(block):
             placed.add(np.atleast_1d(shapely.polygons(block.polygons)))
     return Outlined(placed, found.card.name)

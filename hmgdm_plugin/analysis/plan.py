@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,8 +87,13 @@ def loaded(options: CommonOptions, events: Events) -> LoadedModel:
         return load(options.model, options.device)
 
 
-def planned(slide: Slide, model: LoadedModel, options: EmbedOptions, events: Events) -> Plan:
+def planned(slide: Slide, model: LoadedModel, options: EmbedOptions, events: Events, kept: Path | None = None) -> Plan:
     """Find tissue, tiles and nuclei of `slide`.
+
+    Parameters
+    ----------
+    kept : Path, optional
+        Folder where nuclei that a detector finds are kept for a later run that goes on where this one stopped.
 
     Raises
     ------
@@ -109,7 +115,7 @@ def planned(slide: Slide, model: LoadedModel, options: EmbedOptions, events: Eve
     if not found:
         where = "inside the regions" if regions else "on the slide"
         raise InputError(f"{slide.path.name}: no tissue {where}", "lower --min-tissue, or choose other regions")
-    nuclei = _nuclei(slide, found, model, options, events)
+    nuclei = _nuclei(slide, found, model, options, events, kept)
     return Plan(slide, thumbnail, downsample, found, tuple(events.notes[before:]), nuclei)
 
 
@@ -126,7 +132,12 @@ def drawn_regions(slide: Slide, options: SlideOptions, events: Events) -> list[R
 
 
 def _nuclei(
-    slide: Slide, tiles: Sequence[Tile], model: LoadedModel, options: EmbedOptions, events: Events
+    slide: Slide,
+    tiles: Sequence[Tile],
+    model: LoadedModel,
+    options: EmbedOptions,
+    events: Events,
+    kept: Path | None,
 ) -> Nuclei | None:
     """The nuclei asked for, or those that the model learnt with; None for none."""
     from ..graph.compiled import NUCLEI, start
@@ -136,7 +147,7 @@ def _nuclei(
     if asked == NONE or (options.dry_run and asked == STARDIST):
         return None
     start([NUCLEI])
-    nuclei = nuclei_of(asked, slide, tiles, events, options.workers)
+    nuclei = nuclei_of(asked, slide, tiles, events, options.workers, kept)
     for note in nuclei.remarks(tiles):
         events.note(note)
     return nuclei

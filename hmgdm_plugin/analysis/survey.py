@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..schema.entry import SlideEntry
     from ..schema.options import BatchOptions
     from ..schema.settings import GraphSettings
+    from ..schema.space import Frame
 
 FINE = ("ready", "done")
 WRONG = ("missing", "no pixel size", "unreadable", "incomplete", "no tissue", "changed", "unusable", "quarantined")
@@ -60,6 +61,21 @@ def mpp_for(entry: SlideEntry, otherwise: float | None) -> float | None:
     return None if declares_mpp(entry.path) else otherwise
 
 
+def refuse_other_crop(entry: SlideEntry, frame: Frame) -> None:
+    """Refuse a slide of which QuPath shows another part than is analysed: its results would not fit.
+
+    Raises
+    ------
+    InputError
+        It does.
+    """
+    ours = frame.bounds[2:]
+    if entry.shown_px not in (None, ours):
+        shown = "{} x {}".format(*entry.shown_px)
+        problem = f"{entry.path.name}: is {shown} pixels in QuPath and {ours[0]} x {ours[1]} here"
+        raise InputError(problem, "add it to the project with another reader (OpenSlide), or list the file in a CSV")
+
+
 def look_at(
     entry: SlideEntry, options: BatchOptions, graph: GraphSettings, regions: Beside | None, nuclei: Beside | None
 ) -> Found:
@@ -82,6 +98,7 @@ def look_at(
         return found("incomplete", str(error))
     try:
         with open_slide(entry.path, mpp_for(entry, options.mpp)) as slide:
+            refuse_other_crop(entry, slide.frame)
             tissue, inside = find_tissue(slide), read_regions(drawn, slide.frame)[0] if drawn else None
             tiles = count(slide.frame, graph.mpp, graph.tile_px, options.overlap, tissue, options.min_tissue, inside)
             notes, mark = " | ".join(slide.notes), slide.fingerprint()

@@ -59,6 +59,11 @@ class Seams(Generic[T]):
             yield self._settle(settled), own
             self._forget()
 
+    def take(self, place: Place, best: Candidates) -> None:
+        """Take the next tile with what was kept of it before; all tiles of that kind come first."""
+        self._settled(place, best)
+        self._forget()
+
     def _settle(self, place: Place) -> Candidates:
         """What is kept of one tile."""
         own = self._tiles[place]
@@ -70,8 +75,11 @@ class Seams(Generic[T]):
             np.concatenate([each.distances for each in near]),
         )
         best = kept(every, self._threshold, number == 0)
-        self._tiles[place] = Candidates(best.points, best.probability + np.float32(_SETTLED), best.distances)
+        self._settled(place, best)
         return best
+
+    def _settled(self, place: Place, best: Candidates) -> None:
+        self._tiles[place] = Candidates(best.points, best.probability + np.float32(_SETTLED), best.distances)
 
     def _facing(self, other: Place, place: Place) -> Candidates:
         """Candidates of the tile `other` that lie within the halo of `place`."""

@@ -16,6 +16,7 @@ from typing import Any
 from ..schema.entry import SlideEntry
 from ..schema.errors import InputError
 
+LEICA = ".scn"  # its first image is the glass; the reader takes the tissue behind it
 SHRUNK = "add the slide file itself to the project, or list it in a CSV"
 _OPEN_AGAIN = "open the project in QuPath and save it"
 _URI = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]+):(?://(?=/))?)?(.*)", re.DOTALL)
@@ -56,9 +57,11 @@ def _entry(image: dict[str, Any], project: Path, before: Path | None) -> SlideEn
         return SlideEntry(name, Path(), None, number, problem, SHRUNK)
     if path is None:
         return SlideEntry(name, Path(), None, number, "is not a file on a disk", SHRUNK)
-    if _series(builder.get("args")) > 0:
+    metadata = _metadata(builder, project, number)
+    shown_px = _shown_px(metadata)
+    if _series(builder.get("args")) > 0 and not (path.suffix.lower() == LEICA and shown_px):
         return SlideEntry(name, path, None, number, "is not the first image of its file", SHRUNK)
-    return SlideEntry(name, _found(path, project, before), _mpp(builder, project, number), number)
+    return SlideEntry(name, _found(path, project, before), _mpp(metadata), number, shown_px=shown_px)
 
 
 def _series(args: Any) -> int:
@@ -90,10 +93,21 @@ def _found(path: Path, project: Path, before: Path | None) -> Path:
     return moved if moved.exists() else path
 
 
-def _mpp(builder: dict[str, Any], project: Path, number: str) -> float | None:
-    """Microns per pixel that the project gives, as QuPath measures with it; None where it gives none, or two."""
+def _metadata(builder: dict[str, Any], project: Path, number: str) -> dict[str, Any]:
+    """What the project noted about an image."""
     metadata = builder.get("metadata") or _server(project, number).get("metadata")
-    calibration = metadata.get("pixelCalibration") if isinstance(metadata, dict) else None
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def _shown_px(metadata: dict[str, Any]) -> tuple[int, int] | None:
+    """Width and height as QuPath shows the image; None where they were not noted."""
+    width, height = metadata.get("width"), metadata.get("height")
+    return (width, height) if isinstance(width, int) and isinstance(height, int) else None
+
+
+def _mpp(metadata: dict[str, Any]) -> float | None:
+    """Microns per pixel that the project gives, as QuPath measures with it; None where it gives none, or two."""
+    calibration = metadata.get("pixelCalibration")
     sides = [calibration.get(f"pixel{side}") for side in ("Width", "Height")] if isinstance(calibration, dict) else []
     values = [
         float(side["value"])

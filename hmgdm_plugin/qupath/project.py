@@ -161,6 +161,18 @@ class Project:
         with self._changing(entry) as data:
             return json.loads(str(_scripts()("Headless").importFolder(data, str(folder.absolute()))))
 
+    def has(self, entry: str, folder: Path) -> bool:
+        """Whether the results of one slide are on an image: the same objects with the same numbers.
+
+        Raises
+        ------
+        InputError
+            No such image, or the results cannot be read.
+        """
+        java = self._image(entry).java_object
+        with _java_errors(self.path):
+            return bool(_scripts()("Headless").has(java.readHierarchy(), str(folder.absolute())))
+
     def undo(self, entry: str, run: str) -> int:
         """Remove exactly the objects of one run; returns how many there were."""
         with self._changing(entry) as data:

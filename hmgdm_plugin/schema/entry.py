@@ -26,6 +26,8 @@ class SlideEntry:
         Id of the entry in the QuPath project; empty for other sources.
     problem, fix : str
         Why the source's line cannot be used; empty where it can.
+    shown_px : tuple of int, optional
+        Width and height of what QuPath shows of the file.
     key : str
         Name of the slide's files: safe, and its own even where ids differ in what file systems do not tell apart.
     """
@@ -36,6 +38,7 @@ class SlideEntry:
     entry: str = ""
     problem: str = ""
     fix: str = ""
+    shown_px: tuple[int, int] | None = None
     key: str = ""
 
 

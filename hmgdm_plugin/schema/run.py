@@ -117,6 +117,11 @@ def block_file(number: int) -> str:
     return f"block-{number:05d}.safetensors"
 
 
+def nuclei_block_file(number: int) -> str:
+    """Nuclei found on a slide that is being worked on; one of `BLOCKS` too."""
+    return f"block-nuclei-{number:05d}.safetensors"
+
+
 def slide_log(slide: str) -> str:
     """What went wrong unforeseen on a slide of a batch."""
     return f"logs/{slide}.log"

@@ -41,6 +41,14 @@ def test_entries_have_their_files_and_pixel_sizes(tmp_path: Path) -> None:
     assert (second.path, second.mpp) == (slide, None), "pixels are no microns"
 
 
+def test_a_leica_slide_is_the_image_behind_its_glass(tmp_path: Path) -> None:
+    slide, size = tmp_path / "a.scn", {"width": 800, "height": 600}
+    main = {**_file(slide, metadata=size), "args": ["--series", "1"]}
+    known, unknown = slides_of_project(_project(tmp_path, main, {**main, "metadata": {"width": "800"}}))
+    assert (known.path, known.shown_px, known.problem) == (slide, (800, 600), "")
+    assert "first image" in unknown.problem, "without a size nobody could tell which image it is"
+
+
 def test_a_project_that_was_moved_with_its_slides_finds_them(tmp_path: Path) -> None:
     (tmp_path / "new" / "wsi").mkdir(parents=True)
     (tmp_path / "new" / "wsi" / "a.svs").touch()

@@ -15,6 +15,15 @@ class Headless {
         Json.write(landed.subMap(['added', 'removed', 'bad', 'slide']) + [run: landed.run.id, title: landed.run.title])
     }
 
+    /** Whether an image has the results of `folder`, which is about one slide. */
+    static boolean has(PathObjectHierarchy hierarchy, String folder) {
+        def results = new Results(new File(folder))
+        def slides = results.record.slides.keySet() as List<String>
+        if (slides.size() != 1) return false
+        def objects = results.objects(slides[0], [], null, null)
+        Same.objects(Runs.replaced(Runs.made(results, slides[0], objects), hierarchy.getAllObjects(false), objects), objects)
+    }
+
     /** What is on an image. */
     static String counts(PathObjectHierarchy hierarchy) {
         def objects = hierarchy.getAllObjects(false)

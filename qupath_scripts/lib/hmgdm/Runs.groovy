@@ -83,6 +83,11 @@ class Runs {
         Place.filter(all, mine, others)
     }
 
+    /** Ours among `objects` that `run` would take the place of with `by`. */
+    static List<PathObject> replaced(Map run, Collection<PathObject> objects, Collection<PathObject> by) {
+        new Place(run).replaced(objects, by)
+    }
+
     /** Ours that no run of the list owns: imported by hand, or with a list that was lost. */
     static List<PathObject> loose(ImageData imageData) {
         def places = all(imageData).collect { new Place(it) }
