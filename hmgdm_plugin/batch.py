@@ -204,8 +204,8 @@ class _Heard:
         self._events = events
 
     def __call__(self, key: str, word: str, more: str) -> None:
-        message = f"{self._ids[key]} {more}"
+        message = f"{self._ids[key]} {more if word == 'tiles' else word}"
         if word not in ("begin", "tiles"):
-            self._words[key], message = word, f"{self._ids[key]} {word}"
+            self._words[key] = word
         done = sum(each in ("done", "quarantined") for each in self._words.values())
         self._events.progress("batch", done, len(self._ids), message)

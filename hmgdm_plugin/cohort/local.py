@@ -35,6 +35,7 @@ class _Child:
     process: BaseProcess
     pipe: Connection
     slide: str = ""
+    failures: int = 0  # of the slide, before this attempt
 
 
 class LocalRun:
@@ -97,7 +98,7 @@ class LocalRun:
         if word == "stop":
             raise RunError(key, more)
         if word == "begin":
-            child.slide, self._deaths = key, 0
+            child.slide, child.failures, self._deaths = key, int(more), 0
         elif word != "tiles":
             child.slide = ""
         self._heard(key, word, more)
@@ -117,11 +118,11 @@ class LocalRun:
         self._start()
 
     def _died_over(self, child: _Child, number: int) -> None:
-        """Write down that a slide may have killed its worker."""
+        """Write down that a slide may have killed its worker, where the worker itself has written down nothing."""
         entry = next(each for each in self._entries if each.key == child.slide)
         state = self._store.state(entry.key) or State(entry.slide_id, str(entry.path), entry.entry)
         self._claims.end(entry.key, child.process.pid)
-        if not state.done:
+        if not state.done and len(state.failures) <= child.failures:
             failure = Failure(f"its worker was ended by signal {number}, most often for want of memory", MORE_MEMORY)
             self._store.save(entry.key, replace(state, failures=(*state.failures, failure)))
             self._heard(entry.key, "failed", "")

@@ -28,7 +28,8 @@ Job = Callable[[SlideEntry, Path, Path, Progress], str]
 fingerprint of the slide."""
 
 Tell = Callable[[str, str, str], None]
-"""Told of a slide's key that it begins (``begin``), how far it is (``tiles``, ``3/70``), or its new word."""
+"""Told of a slide's key that it begins (``begin``, with the number of its failures), how far it is (``tiles``,
+``3/70``), or its new word."""
 
 
 def work(entries: Sequence[SlideEntry], store: Store, job: Job, tell: Tell, claims: Claims | None = None) -> None:
@@ -116,7 +117,7 @@ def _attempted(entry: SlideEntry, store: Store, job: Job, tell: Tell, claim: Cla
     work = store.work(entry.key)
     for old in work.glob("results-*"):
         shutil.rmtree(old, ignore_errors=True)
-    tell(entry.key, "begin", "")
+    tell(entry.key, "begin", str(len(state.failures)))
     try:
         made = work / f"results-{claim.number}"
         fingerprint = job(entry, made, work, lambda done, total: tell(entry.key, "tiles", f"{done}/{total}"))

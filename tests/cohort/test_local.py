@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from multiprocessing.util import Finalize
+from pathlib import Path
 
 import pytest
 
-from hmgdm_plugin.cohort.local import _undisturbed
+from hmgdm_plugin.cohort.local import LocalRun, _undisturbed
+from hmgdm_plugin.cohort.store import Store
+from hmgdm_plugin.cohort.worker import Progress
+from hmgdm_plugin.schema.entry import SlideEntry, keyed
 from hmgdm_plugin.schema.errors import Cancelled
 from hmgdm_plugin.schema.events import ended_by_signal
 
@@ -31,3 +36,21 @@ def test_a_signal_waits_until_a_worker_that_was_begun_is_known() -> None:
     with pytest.raises(Cancelled):
         _begins_a_worker(came)
     assert came == ["begun", "known"]
+
+
+class _Full:
+    """Has no memory for a slide, nor for the end of its process."""
+
+    def __call__(self, entry: SlideEntry, made: Path, work: Path, heard: Progress) -> str:
+        Finalize(None, os.abort, exitpriority=0)
+        raise MemoryError
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_an_attempt_that_fails_and_then_kills_its_worker_counts_once(tmp_path: Path) -> None:
+    store = Store(tmp_path / "r")
+    store.begin({})
+    LocalRun(store, keyed([SlideEntry("a", Path("a.svs"))]), _Full, lambda *told: None).run(1)
+    state = store.state("a")
+    assert state is not None
+    assert [failure.problem for failure in state.failures] == ["out of memory"] * 2
