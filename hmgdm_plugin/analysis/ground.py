@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..evaluation.pixels import PATTERN, Pixels, write_pixels
+from ..graph.descriptors import NAMES
 from ..schema.evaluation import EvaluateSettings, RowSettings
 from ..schema.events import Events
 from ..schema.settings import PretrainSettings, SourceSettings, parse
@@ -136,8 +137,8 @@ def digest(*parts: Any) -> str:
 
 
 def _seen(recipe: PretrainSettings) -> Any:
-    """What decides which tiles are learnt from."""
-    return [recipe.seed, recipe.held_out, [source.model_dump(mode="json") for source in recipe.sources]]
+    """What decides which tiles are learnt from, and by what they are described."""
+    return [len(NAMES), recipe.seed, recipe.held_out, [source.model_dump(mode="json") for source in recipe.sources]]
 
 
 def _read(item: Item) -> NDArray[np.uint8]:

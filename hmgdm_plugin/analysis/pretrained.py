@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..graph.descriptors import NAMES
 from ..model.features import EntityFeatures
 from ..model.hmgdm import HMGDM
 from ..schema.settings import PretrainSettings
@@ -36,7 +35,7 @@ def save_pretrained(
         numbers={key: value for stage, log in logs.items() for key, value in _finals(stage, log).items()},
         curves={f"{stage} total": _curve(log.rows) for stage, log in logs.items()},
     )
-    return save_model(folder, _card(settings, tally, training, len(NAMES)), features, model, {})
+    return save_model(folder, _card(settings, tally, training, features.desc_mean.numel()), features, model, {})
 
 
 def _curve(rows: Sequence[Mapping[str, float]], points: int = 50) -> tuple[float, ...]:

@@ -101,7 +101,7 @@ def _entities() -> None:
     rgb, labels = _example()
     merge(rgb, labels, 4, 0.04, 150)
     edges = edge_list(labels, 4)
-    smooth, coded = np.zeros((10, 64, 64), np.float32), np.zeros((2, 64, 64), np.uint8)
+    smooth, coded = np.zeros((12, 64, 64), np.float32), np.zeros((2, 64, 64), np.uint8)
     for members in (regions(labels, 4), bands(labels, edges, 4, 5)):
         describe(smooth, coded, members)
     outlines(labels, 4, Tile(0.0, 0.0, 64.0, 64, 0.5))

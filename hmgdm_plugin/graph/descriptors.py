@@ -1,7 +1,8 @@
 """Descriptors: short colour, texture and shape statistics of every entity and band, at the tile's resolution.
 
 The same numbers are computed for vertices (pixels of the entity) and edges (pixels of the band). They are
-the part of an entity that a small auto-encoder does not carry (`docs/method.md`).
+the part of an entity that a small auto-encoder does not carry (`docs/method.md`). New ones are only ever appended: a
+model takes the first of them, as many as it learnt from.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .adjacency import Members
+from .coherence import coherence
 from .colour import blur
 from .texture import RING_1, RING_2, TABLE_1, TABLE_2, dark_regions, patterns, peaks, rough_areas
 
@@ -36,6 +38,7 @@ NAMES: tuple[str, ...] = (
     "log area",
     "elongation",
     "border ratio",
+    *(f"{name} coherence {where}" for name in ("near", "wide") for where in ("mean", "at edges", "of dark")),
 )
 
 
@@ -50,8 +53,8 @@ def planes_for(rgb: NDArray[np.uint8], planes: NDArray[np.float32]) -> tuple[NDA
 
     Returns
     -------
-    smooth : (10, H, W) float32
-        The nine planes of which mean and spread are taken, then the rough nuclear area.
+    smooth : (12, H, W) float32
+        The nine planes of which mean and spread are taken, the rough nuclear area, near and wide coherence.
     coded : (2, H, W) uint8
         Patterns of 8 and 16 pixels as one number; levels of haematoxylin and eosin (2 bits each) with dark blob,
         pale blob, dark pixel, border of dark pixels (1 bit each).
@@ -64,9 +67,10 @@ def planes_for(rgb: NDArray[np.uint8], planes: NDArray[np.float32]) -> tuple[NDA
     seeds = peaks(blobs, 0.0, _SEED_RADIUS_PX) & dark
     pale = peaks(-blobs, _PALE_BLOB, _SEED_RADIUS_PX) & (1 - dark)
     areas = rough_areas(dark, seeds, labels, count)
-    smooth, coded = np.empty((10, *grey.shape), np.float32), np.empty((2, *grey.shape), np.uint8)
+    smooth, coded = np.empty((12, *grey.shape), np.float32), np.empty((2, *grey.shape), np.uint8)
     smooth[:5] = planes
     rings = patterns(grey, ((RING_1, TABLE_1), (RING_2, TABLE_2)))
+    coherence(fine, smooth[10:])
     _layers(fine, small, blobs, areas, labels, dark, seeds, pale, rings, _STAIN_EDGES, smooth, coded)
     return smooth, coded
 
@@ -168,6 +172,18 @@ def _describe(smooth, coded, pixels, offsets, width, times, out):  # type: ignor
                 row[c + 1], row[10 + c] = _moments(total_2, square_2, n)
             else:
                 row[58], row[59] = _moments(total_2, square_2, max(dark, 1))
+        near, wide, steep = smooth[10], smooth[11], smooth[5]
+        near_sum = near_steep = near_dark = wide_sum = wide_steep = wide_dark = all_steep = 0.0
+        for k in range(begin, end):
+            p = np.uint32(pixels[k])
+            first_value, second_value, edge = np.float64(near[p]), np.float64(wide[p]), np.float64(steep[p])
+            inside = coded[1, p] >> 6 & 1
+            near_sum, wide_sum, all_steep = near_sum + first_value, wide_sum + second_value, all_steep + edge
+            near_steep, wide_steep = near_steep + edge * first_value, wide_steep + edge * second_value
+            near_dark, wide_dark = near_dark + inside * first_value, wide_dark + inside * second_value
+        row[63], row[66] = near_sum / n, wide_sum / n
+        row[64], row[67] = near_steep / max(all_steep, 1e-6), wide_steep / max(all_steep, 1e-6)
+        row[65], row[68] = near_dark / max(dark, 1), wide_dark / max(dark, 1)
         row[60] = np.log(n)
         mx, my = sx / n, sy / n
         vx, vy, vxy = sxx / n - mx * mx + 1 / 12, syy / n - my * my + 1 / 12, sxy / n - float(sx) * sy / n / n
@@ -180,5 +196,5 @@ def describe(smooth: NDArray[np.float32], coded: NDArray[np.uint8], members: Mem
     """Descriptors (K, len(NAMES)) float16 of the entities or bands in `members`."""
     rows, times = np.zeros((len(members), len(NAMES)), np.float32), np.empty((2, 256), np.int32)
     width = smooth.shape[2]
-    _describe(smooth.reshape(10, -1), coded.reshape(2, -1), members.pixels, members.offsets, width, times, rows)
+    _describe(smooth.reshape(12, -1), coded.reshape(2, -1), members.pixels, members.offsets, width, times, rows)
     return rows.astype(np.float16)

@@ -23,7 +23,7 @@ class EntityFeatures(nn.Module):
     autoencoder : EntityAutoencoder or None
         Stage 1; its weights are frozen. None where attributes are descriptors alone.
     descriptors : int
-        D, descriptors per entity.
+        D, descriptors per entity: the first D of those that a graph has.
     features : {"latent", "descriptors", "both"}
         What an attribute vector holds.
 
@@ -85,13 +85,13 @@ class EntityFeatures(nn.Module):
         )
 
     def _attributes(self, windows: Tensor, desc: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-        """(K, sum(parts)) of windows (K, 4, S, S) and descriptors (K, D)."""
+        """(K, sum(parts)) of windows (K, 4, S, S) and descriptors (K, D or more)."""
         blocks = []
         if self.autoencoder is not None and self.features != "descriptors":
             chunks = torch.split(windows, CHUNK)
             blocks.append(torch.cat([self.autoencoder.encode(chunk).to(mean.dtype) for chunk in chunks]))
         if self.features != "latent":
-            blocks.append(((desc.to(mean.dtype) - mean) / std).clamp(-LIMIT, LIMIT))
+            blocks.append(((desc[:, : mean.numel()].to(mean.dtype) - mean) / std).clamp(-LIMIT, LIMIT))
         return torch.cat(blocks, dim=1)
 
 

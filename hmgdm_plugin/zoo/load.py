@@ -129,6 +129,7 @@ def load(name_or_folder: str | Path, device: str = "cpu") -> LoadedModel:
     InputError
         No such device or model, a file that is missing or changed, or weights that do not fit the card.
     """
+    from ..graph.descriptors import NAMES
     from ..model.autoencoder import EntityAutoencoder
     from ..model.features import EntityFeatures
     from ..model.hmgdm import HMGDM
@@ -137,6 +138,9 @@ def load(name_or_folder: str | Path, device: str = "cpu") -> LoadedModel:
     folder = find(name_or_folder)
     digest = verify(folder)
     card = read_card(folder)
+    if card.descriptors > len(NAMES):
+        newer = f"{folder}: it reads {card.descriptors} descriptors of an entity, this version makes {len(NAMES)}"
+        raise InputError(newer, "install a newer version of hmgdm")
     weights = Weights(folder / WEIGHTS)
     with_stage_1 = any(name.startswith("features.autoencoder.") for name in weights.tensors)
     autoencoder = EntityAutoencoder(card.autoencoder, card.graph.stored_px) if with_stage_1 else None

@@ -78,7 +78,10 @@ def test_descriptors_do_not_follow_the_place():
         labels[top : top + 12, left : left + 18] = 1
         smooth, coded = planes_for(image, planes_of(image))
         rows.append(describe(smooth, coded, regions(labels, 2))[1])
-    assert rows[0].astype(float) == pytest.approx(rows[1].astype(float), rel=2e-3, abs=2e-3)
+    here, moved = (row.astype(float) for row in rows)
+    cells = np.array(["coherence" in name for name in NAMES])  # summed over cells of 4 pixels, whose grid stays
+    assert here[~cells] == pytest.approx(moved[~cells], rel=2e-3, abs=2e-3)
+    assert here[cells] == pytest.approx(moved[cells], abs=0.06)
 
 
 @pytest.fixture(name="mosaic")

@@ -1,5 +1,7 @@
 """Frozen stage 1: windows and descriptors to attributes of stage 2."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -117,3 +119,20 @@ def test_blocks_of_attributes_start_with_equal_say():
     settings = DiffusionSettings(hidden=64)
     weight = HMGDM(settings, (256, 63), (256, 63)).encoder.vertex.attributes.weight.detach()
     assert float(weight[:, :256].square().sum() / weight[:, 256:].square().sum()) == pytest.approx(1, rel=0.05)
+
+
+def _longer(desc: torch.Tensor) -> torch.Tensor:
+    return torch.cat([desc, torch.full((len(desc), 2), 7.0).half()], 1)
+
+
+def test_a_model_takes_the_descriptors_that_it_learnt_from(some):
+    """Descriptors are only appended: a later version's graphs give an older model the same attributes."""
+    module = features_of("descriptors")
+    before = module(batched(some))
+    more = [
+        dataclasses.replace(graph, **{name: _longer(getattr(graph, name)) for name in ("desc", "edge_desc")})
+        for graph in some
+    ]
+    after = module(batched(more))
+    assert torch.equal(after.x, before.x)
+    assert torch.equal(after.edge_attr, before.edge_attr)

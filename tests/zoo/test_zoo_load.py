@@ -119,3 +119,11 @@ def test_a_device_that_is_not_there_is_said() -> None:
     missing = [name for name in ("cuda", "mps") if choose_device("auto").type != name]
     with pytest.raises(InputError, match=f"--device {missing[-1]}: .* finds none here; use --device cpu"):
         choose_device(missing[-1])
+
+
+def test_a_model_of_a_later_version_says_so(model_copy: Path) -> None:
+    card = model_copy / CARD
+    card.write_text(card.read_text("utf-8").replace("descriptors = 63", "descriptors = 640"), "utf-8")
+    with pytest.raises(InputError, match="reads 640 descriptors") as caught:
+        load(_signed(model_copy))
+    assert "newer version" in caught.value.fix
