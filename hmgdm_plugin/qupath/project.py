@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from ..schema.errors import HmgdmError, InputError
 from ..schema.run import writing
 from .entry import Entry, facts_of, slide_of
 from .marker import refuse_open
-from .saving import DATA, copy_whole, restoring
+from .saving import DATA, copy_whole, making, restoring
 
 PROJECT, RUNS = "project.qpproj", "hmgdm-runs"
 KINDS = ("annotations", "detections", "cells", "tiles", "all")
@@ -48,16 +47,14 @@ def create(folder: Path, slides: Sequence[Path]) -> tuple[Path, dict[str, str]]:
         raise InputError(f"{folder}: is not empty", "give a new folder for the project")
     paquo = _paquo()
     refused: dict[str, str] = {}
-    with writing(folder), paquo.QuPathProject(folder, mode="x") as project:
+    with making(folder), paquo.QuPathProject(folder, mode="x") as project:
         for slide in slides:
             try:
                 project.add_image(slide.resolve(), image_type=paquo.QuPathImageType.BRIGHTFIELD_H_E)
             except (OSError, RuntimeError, ValueError) as error:
                 refused[slide.name] = str(error).splitlines()[0]
-        count = len(project.images)
-    if not count:
-        shutil.rmtree(folder)
-        raise InputError(f"{folder}: QuPath opens none of {len(slides)} slides", "check them with QuPath")
+        if not project.images:
+            raise InputError(f"{folder}: QuPath opens none of {len(slides)} slides", "check them with QuPath")
     return folder / PROJECT, refused
 
 

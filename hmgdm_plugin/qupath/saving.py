@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ..schema.errors import InputError
 from ..schema.run import writing
 
 DATA = "data.qpdata"
@@ -35,6 +36,29 @@ def copy_whole(source: Path, copy: Path) -> None:
             os.replace(partial, copy)
         finally:
             partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def making(folder: Path) -> Iterator[None]:
+    """Fill a new or empty `folder`; where the block fails, it is as it was.
+
+    Raises
+    ------
+    InputError
+        The disk is full or cannot be written.
+    """
+    there = folder.is_dir()
+    try:
+        yield
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if there:
+            folder.mkdir(exist_ok=True)
+        if not isinstance(error, OSError):
+            raise
+        reason = str(error.__context__ or error)  # what Java said, where paquo says only that it failed
+        fix = "free some space, or give another folder, then do it again"
+        raise InputError(f"{folder}: cannot be written ({reason})", fix) from error
 
 
 @contextmanager

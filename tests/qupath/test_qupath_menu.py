@@ -59,7 +59,14 @@ def test_every_entry_did_what_it_says(steps):
     assert steps["workflow"][-1].startswith("H-MGDM: predict 1 region")
     assert steps["lit"] == 10
     assert steps["hidden"]
-    assert {"2-heat-map.png", "3-why.png", "4-groups.png", "4-embeddings.png"} <= set(steps["pictures"])
+    assert {"2-said.png", "2-heat-map.png", "3-why.png", "4-groups.png", "4-embeddings.png"} <= set(steps["pictures"])
+
+
+def test_what_the_run_remarked_can_be_read_beside_the_window_and_in_the_legend(steps):
+    said = [text for text in steps["notices"] if "unlike the training data" in " ".join(text.split())]
+    assert said
+    assert max(len(line) for text in steps["notices"] for line in text.splitlines() if " " in line) <= 70
+    assert "unlike the training data" in steps["legend"]
 
 
 def test_a_new_file_is_a_new_entry_in_its_place(steps):

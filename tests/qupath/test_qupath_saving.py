@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from hmgdm_plugin.qupath import saving
-from hmgdm_plugin.qupath.saving import DATA, copy_whole, restoring
+from hmgdm_plugin.qupath.saving import DATA, copy_whole, making, restoring
 from hmgdm_plugin.schema.errors import InputError
 
 
@@ -74,3 +74,24 @@ def test_half_a_copy_is_none(project, monkeypatch):
     with pytest.raises(InputError, match="the disk is full"):
         copy_whole(project[1] / DATA, project[0].parent / "backups" / "copy")
     assert list((project[0].parent / "backups").iterdir()) == []
+
+
+def fail(folder):
+    """Begin a project; paquo says that it failed, and Java why."""
+    (folder / "data").mkdir(parents=True)
+    try:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    except OSError:
+        raise OSError("occurred when trying to save the project")  # noqa: B904 - as paquo does
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_of_a_project_that_cannot_be_made_nothing_is_left(tmp_path, there):
+    folder = tmp_path / "study"
+    if there:
+        folder.mkdir()
+    with pytest.raises(InputError, match=r"cannot be written .*No space left") as said, making(folder):
+        fail(folder)
+    assert said.value.fix.startswith("free some space, or give another folder")
+    assert folder.is_dir() == there
+    assert not there or not list(folder.iterdir())

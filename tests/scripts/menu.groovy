@@ -21,6 +21,10 @@ snap = { String name ->
     Thread.sleep(1500)
     fx { ImageIO.write(GuiTools.makeSnapshot(window, GuiTools.SnapshotType.MAIN_SCENE), 'PNG', new File(out, name + '.png')) }
 }
+screen = { String name -> // with what pops up beside the window
+    fx { ImageIO.write(GuiTools.makeSnapshot(window, GuiTools.SnapshotType.FULL_SCREENSHOT), 'PNG', new File(out, name + '.png')) }
+}
+notices = { fx { Window.windows.findAll { it.showing && it instanceof javafx.stage.PopupWindow }.collectMany { it.scene.root.lookupAll('.label')*.text }.findAll() } }
 dialogs = {
     Window.windows.findAll { it.showing }.collect { it.scene?.root }.findAll { it instanceof DialogPane }
 }
@@ -187,10 +191,15 @@ drive = {
     snap('1-running')
     assert waitFor(400) { quiet() && !ours().isEmpty() }
     told('seconds', (System.nanoTime() - start) / 1e9d)
+    assert waitFor(60) { quiet() && notices().any { it.contains('unlike the') } }
+    told('notices', notices())
+    Thread.sleep(1500)
+    screen('2-said')
     settled(60)
     told('analysed', ours().size())
     firstIds = ours()*.ID*.toString() as Set
     legend(true)
+    told('legend', fx { window.viewer.view.lookup('#hmgdm-legend').lookupAll('.label')*.text.join(' ') })
     told('workflow', fx { window.imageData.historyWorkflow.steps.collect { it.name } })
     snap('2-heat-map')
     told('annotations untouched', mine() == before)

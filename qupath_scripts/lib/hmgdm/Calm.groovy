@@ -66,7 +66,7 @@ class Calm {
             if (running != null) return
             known.put(KEY, followed)
             viewer.getImageRegionStore().addTileListener(followed)
-            Thread.startDaemon('hmgdm-squares') { followed.show(known) }
+            followed.start(known)
         }
 
         private void show(Map<Object, Object> known) {
@@ -76,11 +76,15 @@ class Calm {
                 shown = System.nanoTime()
                 viewer.repaint()
             }
+            Platform.runLater { coming() ? start(known) : stop(known) } // asked again, maybe, while this waited
+        }
+
+        private void start(Map<Object, Object> known) { Thread.startDaemon('hmgdm-squares') { show(known) } }
+
+        private void stop(Map<Object, Object> known) {
             viewer.getImageRegionStore().removeTileListener(this)
-            Platform.runLater {
-                known.remove(KEY)
-                viewer.setDoFasterRepaint(false)
-            }
+            known.remove(KEY)
+            viewer.setDoFasterRepaint(false)
         }
 
         /** The first square may take its time; after it they come one upon the other. */

@@ -22,7 +22,7 @@ class Landing {
     /** In one step: remove what `run` replaces, add `objects`, and note the run. */
     static Map put(ImageData imageData, Map run, List<PathObject> objects) {
         def hierarchy = imageData.hierarchy
-        def old = new Runs.Place(run).replaced(hierarchy.getAllObjects(false), objects)
+        def old = new Runs.Place(run).replaced(Tag.on(hierarchy), objects)
         Calm.change(imageData) {
             hierarchy.removeObjects(old, true) // keeps what a person drew below them
             Calm.pause()
@@ -35,7 +35,8 @@ class Landing {
             }
         }
         def runs = Runs.all(imageData).findAll { it.id != run.id }
-        runs = runs.findAll { each -> Runs.owned(each, hierarchy.getAllObjects(false), after(runs, each) + [run]) }
+        def there = Tag.on(hierarchy)
+        runs = runs.findAll { each -> Runs.owned(each, there, after(runs, each) + [run]) }
         Runs.keep(imageData, runs + [run])
         imageData.setProperty(LAST, run.folder)
         [run: run, removed: old.size(), added: objects.size()]
@@ -50,7 +51,7 @@ class Landing {
         def runs = Runs.all(imageData)
         def run = runs.find { it.id == id }
         if (run == null) throw new Trouble("no run ${id} on this image", 'choose one of: ' + (runs*.id.join(', ') ?: 'none'))
-        def mine = Runs.owned(run, imageData.hierarchy.getAllObjects(false), after(runs, run))
+        def mine = Runs.owned(run, Tag.on(imageData.hierarchy), after(runs, run))
         Calm.change(imageData) { imageData.hierarchy.removeObjects(mine, true) }
         Runs.keep(imageData, runs - [run])
         mine.size()
@@ -58,7 +59,7 @@ class Landing {
 
     /** Remove all that is ours of one recipe, or of every recipe for null. */
     static int undoRecipe(ImageData imageData, Integer tag) {
-        def mine = Tag.ours(imageData.hierarchy.getAllObjects(false)).findAll { tag == null || Tag.of(it.ID) == tag }
+        def mine = Tag.on(imageData.hierarchy).findAll { tag == null || Tag.of(it.ID) == tag }
         Calm.change(imageData) { imageData.hierarchy.removeObjects(mine, true) }
         Runs.keep(imageData, Runs.all(imageData).findAll { tag != null && !(it.recipes as List).any { n -> (n as int) == tag } })
         mine.size()

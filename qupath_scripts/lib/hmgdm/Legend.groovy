@@ -45,7 +45,8 @@ class Legend {
         new VBox(3, *rows)
     }
 
-    static void show(viewer, String title, Region colours, Map before) {
+    /** `remarks` are what the run said of the slide; they stay as long as its colours do. */
+    static void show(viewer, String title, Region colours, List<String> remarks, Map before) {
         remove(viewer)
         def close = new Button('Hide')
         close.onAction = { Show.hide(viewer) }
@@ -60,7 +61,9 @@ class Legend {
         heading.wrapText = true
         heading.maxWidth = 220
         heading.style = '-fx-text-fill: #202020; -fx-font-weight: bold;'
-        def box = new VBox(5, heading, colours, new HBox(6, word, opacity, spacer(), close))
+        def said = remarks.collect { words(it) }
+        said.each { it.style += '-fx-text-fill: #9a3b00;' }
+        def box = new VBox(5, heading, colours, *said, new HBox(6, word, opacity, spacer(), close))
         box.id = ID
         box.userData = before
         box.style = '-fx-background-color: rgba(255,255,255,0.92); -fx-padding: 8; -fx-border-color: #888888; -fx-background-radius: 4; -fx-border-radius: 4;'

@@ -11,7 +11,7 @@ class Ours {
 
     final List<PathObject> objects
 
-    Ours(ImageData<?> imageData) { objects = Tag.ours(imageData.getHierarchy().getAllObjects(false)) }
+    Ours(ImageData<?> imageData) { objects = Tag.on(imageData.getHierarchy()) }
 
     /** Names of all measurements, by an example of each kind of object. */
     List<String> measurements() {

@@ -22,12 +22,20 @@ class Results {
         if (!records) throw new Trouble("${folder}: not a results folder", 'choose a folder that hmgdm has written')
         def read = records.sort { it.lastModified() }.collect { Json.read(it) }
         if (read.any { it == null || !(it.slides instanceof Map) }) throw new Trouble("${folder}: its run record is damaged", 'run the analysis again')
-        read.inject([:]) { all, each -> all + each + [slides: (all.slides ?: [:]) + each.slides] }
+        read.inject([:]) { all, each -> all + each + [slides: (all.slides ?: [:]) + each.slides, notes: ((all.notes ?: []) + (each.notes ?: [])).unique()] }
     }
 
     String title() {
         def model = record.model instanceof Map ? "${record.model.name} ${record.model.version}" : ''
         [record.verb, model, record.finished ? record.finished.toString().take(16).replace('T', ' ') : ''].findAll().join(' · ')
+    }
+
+    /** What a run that is on the image had to say about its slide; nothing where its folder is gone. */
+    static List<String> remarks(Map run) {
+        def folder = new File(run.folder as String)
+        if (!folder.isDirectory()) return []
+        def begin = "${run.slide}: "
+        (readRecord(folder).notes as List<String>).findAll { it.startsWith(begin) }.collect { it.substring(begin.length()) }
     }
 
     /** The name here of the slide that is open; the size and the file's fingerprint must be those of the run. */

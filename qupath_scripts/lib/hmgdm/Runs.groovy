@@ -76,11 +76,9 @@ class Runs {
         out.toList().flatten() as List<Integer>
     }
 
-    /** Objects of `run` among `objects`: its recipe and kinds, in its place, not taken over by a run of `later`. */
-    static List<PathObject> owned(Map run, Collection<PathObject> objects, List<Map> later = []) {
-        def mine = new Place(run), others = later.collect { new Place(it) }
-        def all = Tag.ours(objects)
-        Place.filter(all, mine, others)
+    /** Objects of `run` among `ours`: its recipe and kinds, in its place, not taken over by a run of `later`. */
+    static List<PathObject> owned(Map run, List<PathObject> ours, List<Map> later = []) {
+        Place.filter(ours, new Place(run), later.collect { new Place(it) })
     }
 
     /** Ours among `objects` that `run` would take the place of with `by`. */
@@ -90,8 +88,7 @@ class Runs {
 
     /** Ours that no run of the list owns: imported by hand, or with a list that was lost. */
     static List<PathObject> loose(ImageData imageData) {
-        def places = all(imageData).collect { new Place(it) }
-        Tag.ours(imageData.hierarchy.getAllObjects(false)).findAll { o -> !places.any { it.has(o) } }
+        Place.filter(Tag.on(imageData.hierarchy), null, all(imageData).collect { new Place(it) })
     }
 
     /** Where a run looked, and for what. */
@@ -120,19 +117,20 @@ class Runs {
             !boxes.query(new Envelope(new Coordinate(roi.getCentroidX(), roi.getCentroidY()))).isEmpty()
         }
 
-        /** Ours among `objects` that have one of `ids`, or that this run would own. */
-        List<PathObject> replaced(Collection<PathObject> objects, Collection<PathObject> by) {
+        /** Those of `ours` that have the id of one of `by`, or that this run would own. */
+        List<PathObject> replaced(List<PathObject> ours, Collection<PathObject> by) {
             Set<UUID> ids = new HashSet<UUID>(2 * by.size())
             for (PathObject each : by) ids.add(each.getID())
             List<PathObject> out = []
-            for (PathObject each : Tag.ours(objects)) if (ids.contains(each.getID()) || has(each)) out.add(each)
+            for (PathObject each : ours) if (ids.contains(each.getID()) || has(each)) out.add(each)
             out
         }
 
+        /** What lies in the place `mine` (anywhere for null) and in none of `others`. */
         static List<PathObject> filter(List<PathObject> objects, Place mine, List<Place> others) {
             List<PathObject> out = []
             for (PathObject each : objects) {
-                if (!mine.has(each)) continue
+                if (mine != null && !mine.has(each)) continue
                 boolean taken = false
                 for (Place other : others) if (other.has(each)) taken = true
                 if (!taken) out.add(each)

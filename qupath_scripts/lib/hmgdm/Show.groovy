@@ -33,9 +33,11 @@ class Show {
     }
 
     private static Layers pages(ImageData imageData) {
-        def run = Runs.all(imageData).reverse().find { new Ran(it).heatMap().isFile() }
+        def run = mapped(imageData)
         run ? new Layers(new Ran(run).heatMap()) : null
     }
+
+    private static Map mapped(ImageData imageData) { Runs.all(imageData).reverse().find { new Ran(it).heatMap().isFile() } }
 
     /** Where the files of a run that is on the image lie. */
     private static class Ran {
@@ -98,7 +100,8 @@ class Show {
     }
 
     private static Closure picture(ImageData imageData, String name) {
-        def pages = pages(imageData)
+        def run = mapped(imageData)
+        def pages = new Layers(new Ran(run).heatMap()), remarks = Results.remarks(run)
         def colours = ColorMaps.getColorMaps()['Viridis']
         BufferedImage image
         Closure key
@@ -124,7 +127,7 @@ class Show {
             options.setShowPixelClassification(true)
             options.setShowDetections(false)
             options.setOpacity(0.6f)
-            Legend.show(viewer, unit(pages, name), key(), before)
+            Legend.show(viewer, unit(pages, name), key(), remarks, before)
             forget(viewer)
             viewer.forceOverlayUpdate()
         }
@@ -161,6 +164,8 @@ class Show {
         def mapper = new Lit(colours, name, objects, lit ?: objects)
         mapper.setDisplayMinValue(low)
         mapper.setDisplayMaxValue(high)
+        def run = Runs.all(imageData).reverse().find { (it.recipes as List)*.intValue().contains(Tag.of(objects[0].ID)) }
+        def remarks = run ? Results.remarks(run) : []
         return { viewer ->
             def before = hide(viewer)
             def options = viewer.overlayOptions
@@ -171,7 +176,7 @@ class Show {
                 options.setOpacity(0.6f)
             }
             def unit = name.startsWith(Why.PREFIX) ? ' (SD of the answer)' : ''
-            Legend.show(viewer, name.replaceFirst('^HMGDM: ', '').capitalize() + unit, Legend.bar(colours, low, high), before)
+            Legend.show(viewer, name.replaceFirst('^HMGDM: ', '').capitalize() + unit, Legend.bar(colours, low, high), remarks, before)
             forget(viewer)
             viewer.forceOverlayUpdate()
         }

@@ -2,6 +2,7 @@ package hmgdm
 
 import groovy.transform.CompileStatic
 import qupath.lib.objects.PathObject
+import qupath.lib.objects.hierarchy.PathObjectHierarchy
 
 /**
  * Whose an object is, read from its id: 484d4744-RRRR-8RRR-bNNN-NNNNNNNNNNNN, a UUID of version 8 that starts with
@@ -23,6 +24,18 @@ class Tag {
     static List<PathObject> ours(Collection<? extends PathObject> objects) {
         def found = new ArrayList<PathObject>()
         for (PathObject each : objects) if (ours(each.getID())) found.add(each)
+        found
+    }
+
+    /** Ours on an image. Not by way of getAllObjects, which keeps a lock that the painting of the window waits for. */
+    static List<PathObject> on(PathObjectHierarchy hierarchy) {
+        def found = new ArrayList<PathObject>()
+        def left = new ArrayDeque<PathObject>()
+        left.add(hierarchy.getRootObject())
+        while (!left.isEmpty()) for (PathObject each : left.poll().getChildObjectsAsArray()) {
+            if (ours(each.getID())) found.add(each)
+            if (each.hasChildObjects()) left.add(each)
+        }
         found
     }
 

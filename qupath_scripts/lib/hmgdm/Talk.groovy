@@ -12,12 +12,20 @@ class Talk {
 
     static void inform(String text) {
         println "${TITLE}: ${text}"
-        if (window()) Dialogs.showInfoNotification(TITLE, text)
+        if (window()) Dialogs.showInfoNotification(TITLE, broken(text))
     }
 
     static void warn(String text) {
         println "${TITLE}: ${text}"
-        if (window()) Dialogs.showWarningNotification(TITLE, text)
+        if (window()) Dialogs.showWarningNotification(TITLE, broken(text))
+    }
+
+    /** In lines of at most 70 letters: a notification is as wide as its longest line, and the screen may not be. */
+    private static String broken(String text) {
+        text.split(' ').inject('') { done, word ->
+            int line = done.length() - done.lastIndexOf('\n') + word.length()
+            done.isEmpty() ? word : done + (line > 70 ? '\n' : ' ') + word
+        }
     }
 
     static void error(Throwable error) {
