@@ -84,7 +84,7 @@ def _bands(padded, number, radius, least, most, third, low, high, mixed, near, o
     """Edge number and flat pixel of every band pixel, in scan order; returns how many.
 
     The smallest and the largest label within reach say whether there are one, two or more labels; only where there
-    are more are they looked up one by one. `padded` repeats the labels by `radius` to the left and right.
+    are more than three are they looked up one by one. `padded` repeats the labels by `radius` to the left and right.
     """
     height, width = third.shape
     for y in range(height):
@@ -125,13 +125,16 @@ def _bands(padded, number, radius, least, most, third, low, high, mixed, near, o
                     owner[min(total, full)], pixel[min(total, full)] = e, y * width + x
                     total += 1
                 continue
-            count = 0
-            for yy in range(y0, y1):
-                count = _add(near, count, least[yy, x])
-                count = _add(near, count, most[yy, x])
-                if third[yy, x]:
-                    for d in range(2 * radius + 1):
-                        count = _add(near, count, padded[yy, x + d])
+            count = 3
+            near[0], near[1] = low[x], high[x]
+            near[2], last = _between(padded, least, most, third, x, y0, y1, 2 * radius + 1, low[x], high[x])
+            if near[2] != last:
+                for yy in range(y0, y1):
+                    count = _add(near, count, least[yy, x])
+                    count = _add(near, count, most[yy, x])
+                    if third[yy, x]:
+                        for d in range(2 * radius + 1):
+                            count = _add(near, count, padded[yy, x + d])
             for i in range(count):
                 for j in range(i):
                     e = number[min(near[i], near[j]), max(near[i], near[j])]
@@ -139,6 +142,24 @@ def _bands(padded, number, radius, least, most, third, low, high, mixed, near, o
                         owner[min(total, full)], pixel[min(total, full)] = e, y * width + x
                         total += 1
     return total
+
+
+@njit(cache=True, nogil=True)
+def _between(padded, least, most, third, x, y0, y1, wide, low, high):  # type: ignore[no-untyped-def]
+    """The smallest and the largest label within reach of column `x` that is neither `low` nor `high`."""
+    small, large = high, low
+    for yy in range(y0, y1):
+        a, b = least[yy, x], most[yy, x]
+        small = a if (a != low) & (a < small) else small
+        large = a if (a != high) & (a > large) else large
+        small = b if (b != low) & (b < small) else small
+        large = b if (b != high) & (b > large) else large
+        if third[yy, x]:
+            for d in range(wide):
+                c = padded[yy, x + d]
+                small = c if (c != low) & (c < small) else small
+                large = c if (c != high) & (c > large) else large
+    return small, large
 
 
 @njit(cache=True, nogil=True)
