@@ -108,6 +108,11 @@ class Labelled:
         said = []
         if large := sum(self._image.large):
             said.append(f"{self._name}: {large} labels are larger than any nucleus; left out")
+        if torn := sum(self._image.torn):
+            what = (
+                "labels lie in several pieces; the largest was kept. If it is a mask of nuclei, number its pieces first"
+            )
+            said.append(f"{self._name}: {torn} {what}")
         if self._seen and not any(self._seen):
             said.append(f"{self._name}: no nucleus of it lies in the tiles of tissue")
         return said

@@ -94,7 +94,7 @@ def _kept(shapes: NDArray[np.object_], frame: Frame, remarks: Counter[str]) -> N
     """Those of `shapes` that are nuclei of the slide, repaired where they cross themselves."""
     for at in np.flatnonzero(~shapely.is_valid(shapes)):
         shapes[at] = _largest(shapely.make_valid(shapes[at]))
-        remarks[_CROSSED] += 1
+        remarks[_CROSSED] += not shapes[at].is_empty
     areas = shapely.area(shapes)
     flat, large = areas <= 0, areas * frame.mpp**2 > LARGEST_UM2
     fits = shapes[~flat & ~large]

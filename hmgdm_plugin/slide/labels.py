@@ -39,6 +39,8 @@ class LabelImage:
     ----------
     large : deque of int
         How many labels of each tile so far were larger than any nucleus, and were ignored.
+    torn : deque of int
+        How many nuclei of each tile so far lay in several pieces, of which the largest was taken.
 
     Raises
     ------
@@ -47,7 +49,7 @@ class LabelImage:
     """
 
     def __init__(self, path: Path, frame: Frame) -> None:
-        self._path, self.large = path, deque[int]()
+        self._path, self.large, self.torn = path, deque[int](), deque[int]()
         self._pixels = _opened(path)
         self._lock = threading.Lock()
         if self._pixels.ndim != 2 or self._pixels.dtype.kind not in "uib":
@@ -64,18 +66,19 @@ class LabelImage:
         """Labels (S, S) at the tile's scale, 0 for none: only nuclei whose centroid lies in the tile, half-open."""
         margin = int(np.ceil(MARGIN_UM / tile.mpp))
         around = self._nearest(tile, margin)
-        numbers, flat = np.unique(around, return_inverse=True)
-        sizes = np.bincount(flat.ravel())
+        pieces, numbers, largest, torn = _pieces(around)
+        sizes = np.bincount(pieces.ravel())
         y, x = np.indices(around.shape)
         core = np.array([margin, margin + tile.size_px])
-        keep = numbers > 0
+        keep = largest
         for axis in (x, y):
-            centre = np.bincount(flat.ravel(), (axis + 0.5).ravel()) / sizes
-            keep &= (centre >= core[0]) & (centre < core[1])
+            centre = np.bincount(pieces.ravel(), (axis + 0.5).ravel()) / np.maximum(sizes, 1)
+            keep = keep & (centre >= core[0]) & (centre < core[1])
         small = sizes * tile.mpp**2 <= LARGEST_UM2
         self.large.append(int((keep & ~small).sum()))
+        self.torn.append(int((keep & small & torn).sum()))
         table = np.where(keep & small, numbers, 0)
-        inner: NDArray[np.int64] = table[flat.reshape(around.shape)][core[0] : core[1], core[0] : core[1]]
+        inner: NDArray[np.int64] = table[pieces][core[0] : core[1], core[0] : core[1]]
         return inner
 
     def _nearest(self, tile: Tile, margin: int) -> NDArray[np.int64]:
@@ -99,6 +102,34 @@ class LabelImage:
                 return np.asarray(self._pixels[top:bottom, left:right]).astype(np.int64)
         except read_errors() as error:
             raise InputError(f"{self._path}: cannot be read ({error})", "copy it again from where it came") from error
+
+
+def _pieces(
+    around: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Connected pieces of equal label.
+
+    Returns
+    -------
+    pieces : (H, W)
+        Piece of every pixel, 0 for none.
+    numbers, largest, torn : (1 + pieces,)
+        Label of each piece, whether it is the largest of its label, and whether it is not the only one.
+    """
+    from skimage import measure
+
+    connected: Any = measure.label
+    pieces: NDArray[np.int64] = connected(np.maximum(around, 0), connectivity=2).astype(np.int64)
+    sizes = np.bincount(pieces.ravel())
+    numbers = np.zeros(len(sizes), np.int64)
+    numbers[pieces.ravel()] = around.ravel()
+    numbers[0] = 0
+    order = np.lexsort((np.arange(len(sizes)), -sizes, numbers))
+    begins = np.append(True, np.diff(numbers[order]) != 0)
+    largest = np.empty(len(sizes), np.bool_)
+    largest[order] = begins & (numbers[order] > 0)
+    _, which, counts = np.unique(numbers, return_inverse=True, return_counts=True)
+    return pieces, numbers, largest, counts[which] > 1
 
 
 def _opened(path: Path) -> Any:

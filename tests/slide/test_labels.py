@@ -37,6 +37,16 @@ def test_a_nucleus_belongs_to_the_tile_with_its_centre(tmp_path, labels):
     assert (right[60:70, 4:12] == 7).all()
 
 
+def test_of_a_label_in_pieces_the_largest_is_the_nucleus_and_its_hole_stays(tmp_path, labels):
+    labels[90:92, 90:92] = 5
+    labels[24:26, 24:26] = 0
+    image = LabelImage(_tiff(tmp_path / "a.tif", labels), FRAME)
+    left = image.of(_tile(0, 0))
+    assert (left == 5).sum() == 96
+    assert left[25, 25] == left[91, 91] == 0
+    assert list(image.torn) == [1]
+
+
 @pytest.mark.parametrize("form", ["png", "npz", "strips", "bool"])
 def test_forms(tmp_path, labels, form):
     path, small = (
