@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -79,7 +80,7 @@ def _judged(entry: SlideEntry, store: Store, image: Entry | None, tag: str, proj
         return "not analysed", 0
     if image is None:
         return "not in QuPath", 0
-    if state.entry != entry.entry or not entry.path.is_file() or fingerprint_of(entry.path) != state.fingerprint:
+    if state.entry != entry.entry or not os.path.isfile(entry.path) or fingerprint_of(entry.path) != state.fingerprint:
         return "another slide", 0
     folder = store.results(entry.key)
     objects = _objects(folder)

@@ -56,15 +56,13 @@ def write_results(entries: Sequence[SlideEntry], store: Store, events: Events) -
 
 def _sheets(store: Store, entries: Sequence[SlideEntry], rows: Sequence[Row], events: Events) -> list[bytes]:
     """Draw the contact sheets of all slides that are done."""
-    from .analysis.results import facts_of
+    from .analysis.results import overlay_of
     from .report.contact import PER_SHEET, Cell, write_sheet
 
     cells = []
     for entry, row in zip(entries, rows, strict=True):
         if row["state"] == "done":
-            folder = store.results(entry.key)
-            picture = folder / str(facts_of(folder).get("overlay", ""))
-            cells.append(Cell(picture if picture.is_file() else None, entry.slide_id, row.get("flags", "")))
+            cells.append(Cell(overlay_of(store.results(entry.key)), entry.slide_id, row.get("flags", "")))
     starts = range(0, len(cells), PER_SHEET)
     return [
         write_sheet(store.root / run.contact_sheet(number), cells[start : start + PER_SHEET])
@@ -85,9 +83,10 @@ def _facts(store: Store, entries: Sequence[SlideEntry], settings: Mapping[str, A
     for entry in entries:
         try:
             record = json.loads((store.results(entry.key) / run.RECORD).read_text("utf-8"))
-        except (OSError, ValueError):
+            packages = {**record["packages"], "platform": record["platform"]}
+        except (OSError, ValueError, TypeError, KeyError):
             continue
-        for name, value in {**record.get("packages", {}), "platform": record.get("platform", "")}.items():
+        for name, value in packages.items():
             found.setdefault(name, set()).add(str(value))
     machines = {name: ", ".join(sorted(values)) for name, values in found.items()}
     return {name: str(value) for name, value in settings.items()} | machines
@@ -108,8 +107,8 @@ def diff(first: Path, second: Path, events: Events) -> Mapping[str, Any]:
     for root in (first, second):
         Store(root).settings()
         tables.append(read_table(root / run.SUMMARY))
-        if not tables[-1]:
-            raise InputError(f"{root}: has no {run.SUMMARY}", "run hmgdm batch report first")
+        if not tables[-1] or "slide_id" not in tables[-1][0]:
+            raise InputError(f"{root}: has no {run.SUMMARY} as hmgdm writes it", "run hmgdm batch report first")
     if not {row["slide_id"] for row in tables[0]} & {row["slide_id"] for row in tables[1]}:
         raise InputError(f"{first} and {second}: no slide in common", "give two batches over the same slides")
     each, over_all = differences(*tables)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -46,16 +47,27 @@ def _results(store: Store, key: str) -> Row:
     facts = facts_of(folder)
     row: Row = {name: value for name, value in (summary[0] if summary else {}).items() if name not in FIRST}
     row |= {name: value for name, value in facts.items() if name not in ("flags", "overlay")}
-    return row | {"flags": ", ".join(facts.get("flags", ())), "results": run.slide_folder(key)}
+    return row | {"flags": ", ".join(facts["flags"]), "results": run.slide_folder(key)}
 
 
 def facts_of(folder: Path) -> dict[str, Any]:
-    """The facts of a slide in its run folder; empty where there are none."""
+    """The facts of a slide in its run folder: its flags, and numbers or texts; empty where there are none."""
     try:
         found = json.loads((folder / run.SLIDE).read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    except (OSError, ValueError, RecursionError):
+        found = None
+    facts = found if isinstance(found, dict) else {}
+    flags = facts.pop("flags", None)
+    plain = {name: value for name, value in facts.items() if value is None or isinstance(value, str | int | float)}
+    return {**plain, "flags": [str(flag) for flag in flags] if isinstance(flags, list) else []}
+
+
+def overlay_of(folder: Path) -> Path | None:
+    """The picture of a slide in its run folder; None where there is none, or it is said to be elsewhere."""
+    name = facts_of(folder).get("overlay")
+    path = folder / str(name)
+    inside = isinstance(name, str) and os.path.realpath(path).startswith(os.path.realpath(folder) + os.sep)
+    return path if inside and os.path.isfile(path) else None
 
 
 def _failure(entry: SlideEntry, state: State) -> Row:
@@ -86,12 +98,13 @@ def _plain(value: Any) -> Any:
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """Rows of a table that we wrote; empty where there is none."""
+    """Rows of a table that we wrote; empty where there is none. Cells that are missing are empty, those too many go."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+            rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error):
         return []
+    return [{name: value or "" for name, value in row.items() if name is not None} for row in rows]
 
 
 def differences(before: Sequence[Mapping[str, str]], after: Sequence[Mapping[str, str]]) -> tuple[list[Row], list[Row]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -90,7 +91,7 @@ def look_at(
 
     if entry.problem:
         return found("unusable", f"{entry.problem}; {entry.fix}")
-    if not entry.path.is_file():
+    if not os.path.isfile(entry.path):  # unlike Path.is_file, no error for a name too long
         return found("missing", "no such file; correct the path or bring the slide back")
     try:
         drawn, _ = (each.of(entry) if each else None for each in (regions, nuclei))

@@ -23,11 +23,21 @@ ALL_OF_THEM = "give a CSV file with the columns slide_id,path,mpp (mpp may stay 
 def slides_of_folder(folder: Path) -> Iterator[SlideEntry]:
     """Slides and images below `folder`, by name; hidden files, links to folders and results of runs are passed over.
 
+    The id is the name without its ending, unless two differ in nothing else.
+
     Raises
     ------
     InputError
         The folder cannot be read.
     """
+    slides = list(_images(folder))
+    often = Counter(path.with_suffix("") for path in slides)
+    for path in slides:
+        own = path.with_suffix("") if often[path.with_suffix("")] == 1 else path
+        yield SlideEntry(own.relative_to(folder).as_posix(), path)
+
+
+def _images(folder: Path) -> Iterator[Path]:
     for place, below, files in os.walk(folder, onerror=_unreadable):
         here = Path(place)
         if here != folder and {BATCH, RECORD} & set(files):
@@ -37,7 +47,7 @@ def slides_of_folder(folder: Path) -> Iterator[SlideEntry]:
         for name in sorted(files):
             path = here / name
             if path.suffix.lower() in SUFFIXES and not name.startswith("."):
-                yield SlideEntry(path.relative_to(folder).with_suffix("").as_posix(), path)
+                yield path
 
 
 def slides_of_table(table: Path) -> Iterator[SlideEntry]:

@@ -86,11 +86,11 @@ def _path_of(uri: Any) -> Path | None:
 
 def _found(path: Path, project: Path, before: Path | None) -> Path:
     """`path`, or the same place relative to a project that has been moved."""
-    if path.is_absolute() and (before is None or path.exists()):
+    if path.is_absolute() and (before is None or os.path.exists(path)):
         return path
     relative = os.path.relpath(path, before.parent) if before is not None and path.is_absolute() else str(path)
     moved = project.parent / PurePosixPath(relative)
-    return moved if moved.exists() else path
+    return moved if os.path.exists(moved) else path
 
 
 def _metadata(builder: dict[str, Any], project: Path, number: str) -> dict[str, Any]:

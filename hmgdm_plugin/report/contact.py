@@ -63,8 +63,11 @@ def write_sheet(path: Path, cells: Sequence[Cell]) -> bytes:
 def _small(picture: Path) -> Image.Image:
     from PIL import Image
 
-    with Image.open(picture) as image:
-        small = image.convert("RGB")
+    try:
+        with Image.open(picture) as image:
+            small = image.convert("RGB")
+    except (OSError, ValueError, SyntaxError):  # what PIL says of damaged files
+        return Image.new("RGB", (1, 1), "white")
     small.thumbnail((CELL_PX[0] - 8, CELL_PX[1] - 8))
     return small
 

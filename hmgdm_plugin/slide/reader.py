@@ -43,8 +43,8 @@ def open_slide(path: Path, mpp: float | None = None) -> Slide:
         The file is missing, a folder, damaged or not a brightfield image; nobody knows its microns per pixel.
     """
     path = Path(path)
-    if not path.is_file():
-        problem = "is a folder" if path.is_dir() else "no such file"
+    if not os.path.isfile(path):
+        problem = "is a folder" if os.path.isdir(path) else "no such file"
         raise InputError(f"{path}: {problem}", "give the path of a slide file")
     with _reading(path):
         source = open_source(path)

@@ -32,6 +32,13 @@ def test_a_folder_gives_its_slides_by_name_and_nothing_that_we_wrote(tmp_path: P
     ]
 
 
+def test_files_that_differ_in_their_ending_keep_it(tmp_path: Path) -> None:
+    for name in ("a.svs", "a.tif", "b.svs", "sub/b.tif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [entry.slide_id for entry in slides_of_folder(tmp_path)] == ["a.svs", "a.tif", "b", "sub/b"]
+
+
 def test_a_table_gives_paths_from_its_own_folder(tmp_path: Path) -> None:
     table = _table(tmp_path, "\ufeffslide_id,path,mpp,stain\ncase 7,wsi/a b.svs,0.25,HE\nx,/y/z.tif,\n")
     assert list(slides_of_table(table)) == [

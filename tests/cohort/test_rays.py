@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from hmgdm_plugin.cohort.limit import limited
 from hmgdm_plugin.cohort.rays import RayRun
 from hmgdm_plugin.cohort.store import Store
 from hmgdm_plugin.cohort.worker import Progress
@@ -25,7 +26,7 @@ SLIDES = 24
 
 
 class SlowJob:
-    """Says on which machine of the cluster it ran; slides called bad fail."""
+    """Says on which machine of the cluster it ran; slides called bad fail, one called late takes too long."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -40,7 +41,8 @@ class SlowJob:
             raise InputError("bad: cannot be read", "copy it again")
         if entry.slide_id == "stop":
             raise RunError("the disk is full", "free some space")
-        time.sleep(0.4)
+        with limited(work, 0.005):
+            time.sleep(60 if entry.slide_id == "late" else 0.2)
         made.mkdir()
         (made / "result").write_text(entry.slide_id)
         (made / RECORD).write_text("{}")
@@ -66,7 +68,8 @@ def test_a_machine_that_dies_costs_time_and_no_slide(cluster: Any, tmp_path: Pat
     together, second = cluster
     store = Store(tmp_path / "r")
     store.begin({})
-    entries = keyed([*(SlideEntry(f"s{number}", Path("x")) for number in range(SLIDES)), SlideEntry("bad", Path("x"))])
+    names = [*(f"s{number}" for number in range(SLIDES)), "bad", "late"]
+    entries = keyed(SlideEntry(name, Path("x")) for name in names)
     told: list[tuple[str, str]] = []
 
     def kill_in_the_middle() -> None:
@@ -79,7 +82,10 @@ def test_a_machine_that_dies_costs_time_and_no_slide(cluster: Any, tmp_path: Pat
     RayRun(store, entries, partial(SlowJob, tmp_path), lambda key, word, more: told.append((key, word))).run(0.5, 0.0)
     killer.join()
     words = {entry.key: state.word for entry in entries if (state := store.state(entry.key))}
-    assert words == {**{f"s{number}": "done" for number in range(SLIDES)}, "bad": "quarantined"}
+    assert words == {**{f"s{number}": "done" for number in range(SLIDES)}, "bad": "quarantined", "late": "quarantined"}
+    late = store.state("late")
+    assert late is not None
+    assert ["took longer than its limit" in each.problem for each in late.failures] == [True, True]
     assert {path.parent.name: path.read_text() for path in store.root.glob("slides/*/result")} == {
         f"s{number}": f"s{number}" for number in range(SLIDES)
     }
