@@ -2,7 +2,8 @@
 
 A window with our menu leaves a sign (`qupath_scripts/lib/hmgdm/Open.groovy`). QuPath itself leaves none: it locks
 nothing and closes the project's files. On Linux, a QuPath of the same user is also known by its command line and by the
-slides that it holds open; elsewhere, and for a window that shows no image, only our sign tells.
+slides that it holds open, unless its own sign there says that it has another project, or none; elsewhere, and for a
+window that shows no image, only our sign tells.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from ..schema.errors import InputError
 
 MARKER = ".hmgdm-open.json"
-_PROCESSES = Path("/proc")
+_PROCESSES, _SIGNS = Path("/proc"), Path("/tmp")  # where Java looks, too, whatever TMPDIR says
 
 
 def refuse_open(folder: Path, slides: Collection[Path] = ()) -> None:
@@ -38,7 +39,7 @@ def refuse_open(folder: Path, slides: Collection[Path] = ()) -> None:
     if host is not None:
         raise InputError(f"{folder}: is open in a QuPath window on {host}", f"close it there (or delete {MARKER})")
     for process in _qupaths():
-        seen = _named(process, folder) or _held(process, slides)
+        seen = _named(process, folder) or (None if _elsewhere(process, folder) else _held(process, slides))
         if seen is not None:
             raise InputError(f"{folder}: QuPath (process {process.name}) has {seen} open", "close it there")
 
@@ -89,6 +90,18 @@ def _named(process: Path, folder: Path) -> str | None:
         if path.suffix == ".qpproj" and _same(path if path.is_absolute() else _cwd(process) / path, folder / path.name):
             return path.name
     return None
+
+
+def _elsewhere(process: Path, folder: Path) -> bool:
+    """Whether the process itself says that it has another project open, or none."""
+    sign = _SIGNS / f"hmgdm-qupath-{process.name}.json"
+    try:
+        born = (process / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()[19]  # a number used anew?
+        said = json.loads(sign.read_text("utf-8"))
+        believed = sign.stat().st_uid == os.getuid() and said["born"] == born
+        return believed and not (said["project"] and _same(Path(said["project"]), folder))
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return False
 
 
 def _cwd(process: Path) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hmgdm_plugin.qupath import marker
 from hmgdm_plugin.qupath.marker import MARKER, refuse_open
 from hmgdm_plugin.qupath.project import Project, create, scripts_folder
 from hmgdm_plugin.schema.errors import InputError
@@ -72,6 +73,26 @@ def test_a_qupath_without_our_menu_is_known_by_its_words_and_by_the_slides_it_ho
     second = disguised(held=slide)
     with pytest.raises(InputError, match=rf"QuPath \(process {second}\) has a b.svs open"):
         refuse_open(elsewhere, [slide])
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no /proc: processes cannot be looked at")
+def test_a_window_that_says_which_project_it_has_is_no_reason_to_refuse_another(tmp_path, disguised, monkeypatch):
+    slide = tmp_path / "a.svs"
+    slide.write_text("")
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    mine.mkdir()
+    other.mkdir()
+    pid = disguised(held=slide)
+    born = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[19]
+    monkeypatch.setattr(marker, "_SIGNS", tmp_path)
+    sign = tmp_path / f"hmgdm-qupath-{pid}.json"
+    for project in (str(other), ""):
+        sign.write_text(json.dumps({"born": born, "project": project}), "utf-8")
+        refuse_open(mine, [slide])
+    for text in (json.dumps({"born": "1", "project": ""}), json.dumps({"born": born, "project": str(mine)}), "{"):
+        sign.write_text(text, "utf-8")
+        with pytest.raises(InputError, match=r"has a\.svs open"):
+            refuse_open(mine, [slide])
 
 
 def test_what_is_no_project_is_one_sentence(tmp_path):

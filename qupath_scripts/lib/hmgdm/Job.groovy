@@ -8,6 +8,8 @@ import java.util.concurrent.TimeUnit
 class Job {
     static final long GRACE_MS = 1200 // the program itself needs a second to leave nothing half written
 
+    private static final String ELSEWHERE = 'another folder for results in Extensions > H-MGDM > Settings'
+
     /** A process of ours: no shell, UTF-8 whatever the system, no network if the user says so. */
     static ProcessBuilder builder(List<String> command) {
         def builder = new ProcessBuilder(command*.toString())
@@ -72,7 +74,7 @@ class Job {
     }
 
     private static Map concluded(Map said, int code, List tail) {
-        if (said.error) throw new Trouble(said.error as String, (said.fix ?: '') as String)
+        if (said.error) throw new Trouble(said.error as String, (said.fix ?: '').replace('another --results-dir', ELSEWHERE))
         if (code != 0 || said.result == null) {
             def last = tail.findAll { it.trim() }.takeRight(5).join('\n')
             throw new Trouble("hmgdm ended without a result (code ${code})${last ? ':\n' + last : ''}", 'Extensions > H-MGDM > Check installation')
