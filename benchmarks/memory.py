@@ -52,9 +52,7 @@ def main() -> None:
     done, worker = samples["slides"][busy], samples["worker_mb"][busy]
     later = done >= done.max() / 10
     slope = np.polyfit(done[later], worker[later], 1)[0]
-    print(
-        f"From a tenth of the slides on: {1000 * slope:+.1f} MB per 1,000 slides by a straight line through all samples."
-    )
+    print(f"From a tenth of the slides on: {1000 * slope:+.1f} MB per 1,000 slides by a line through all samples.")
     if asked.picture:
         series = {"worker": worker.tolist(), "process above it": samples["parent_mb"][busy].tolist()}
         curves(asked.picture, done.tolist(), series, "Memory over a batch", "slides done", "MB")
