@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..evaluation import neighbourhoods
 from ..evaluation.cost import Cost, fresh_peak, peak_mb
 from ..evaluation.judging import check
+from ..graph.descriptors import NAMES
 from ..schema.evaluation import OF_ANOTHER, ON_PIXELS, TRAINED, WITH_SEEDS, RowSettings
 from ..training.labelled import LabelledTile
 from ..training.shards import chunks
@@ -32,6 +33,7 @@ from .squares import read_squares
 AT_ONCE = 8
 SHUFFLED = "-shuffled"  # ends the name of a set whose graphs are embedded as they are, then shuffled
 TileSet = Sequence[LabelledTile]
+_REPLACED: Any = {"stage2": {"epochs", "evaluations"}}  # of the recipe: the budget stands in their place
 
 
 def seeds_of(ground: Ground, row: RowSettings) -> range:
@@ -68,11 +70,14 @@ def key_of(ground: Ground, row: RowSettings, seed: int) -> str:
     whose = settings.whose(row) if row.kind in OF_ANOTHER else row
     shared: list[Any] = [settings.readout, recipe.graph.tile_px, recipe.graph.mpp]
     if {row.kind, whose.kind} & {*TRAINED}:
-        shared += [settings.budget_minutes, settings.stage1_share, recipe.model_dump(mode="json")]
+        shared += [settings.budget_minutes, settings.stage1_share, recipe.model_dump(mode="json", exclude=_REPLACED)]
     if whose.kind == "model":
         shared.append(verify(find(ground.model(whose))))  # the same name may hold other weights tomorrow
-    if ground.recipe_of(whose).graph.entities == "tissue+nuclei":
+    own = ground.recipe_of(whose)
+    if own.graph.entities == "tissue+nuclei":
         shared.append(ground.finders.digest)
+    if row.kind not in ON_PIXELS and own.diffusion.features != "latent":
+        shared.append(NAMES)
     if seed or row.kind in WITH_SEEDS:
         shared += [settings.seed, seed]
     return digest(*(each.model_dump(mode="json", exclude={"name", "paper"}) for each in (row, whose)), shared)

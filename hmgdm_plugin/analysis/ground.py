@@ -83,7 +83,7 @@ class Ground:
 
     def graphs(self, recipe: PretrainSettings) -> stages.Sets:
         """Entity graphs of the recipe's images."""
-        folder = self.folder / "graphs" / digest(_seen(recipe), recipe.graph.model_dump(mode="json"))
+        folder = self.folder / "graphs" / digest(_seen(recipe), recipe.graph.model_dump(mode="json"), NAMES)
         if not (folder / DONE).exists():
             graphs_stage(self._files(recipe), recipe, self.beside, folder, self.workers, self.world, self.events)
             (folder / DONE).touch()
@@ -137,8 +137,8 @@ def digest(*parts: Any) -> str:
 
 
 def _seen(recipe: PretrainSettings) -> Any:
-    """What decides which tiles are learnt from, and by what they are described."""
-    return [len(NAMES), recipe.seed, recipe.held_out, [source.model_dump(mode="json") for source in recipe.sources]]
+    """What decides which tiles are learnt from."""
+    return [recipe.seed, recipe.held_out, [source.model_dump(mode="json") for source in recipe.sources]]
 
 
 def _read(item: Item) -> NDArray[np.uint8]:

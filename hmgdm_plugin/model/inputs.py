@@ -44,8 +44,8 @@ class EntityEmbedding(nn.Module):
 def balance(linear: nn.Linear, parts: tuple[int, ...]) -> None:
     """Scale the columns of `linear` so that every block of the attributes has the same say at the start.
 
-    Else 256 numbers of an auto-encoder, mostly detail, drown the descriptors: a random encoder lost .1 R2 of the nuclear
-    count that its input held.
+    Else 256 numbers of an auto-encoder, mostly detail, drown the descriptors: a random encoder lost .1 R2 of the
+    nuclear count that its input held.
     """
     first = 0
     for size in parts:
