@@ -91,7 +91,8 @@ def _stages(
         return {"autoencoder": run("autoencoder").checkpoint, "curves": folder / curve_png("autoencoder")}
     features = stages.features_of(graphs["training"], autoencoder, settings)
     latents = stages.latents_stage(graphs, features, folder / LATENTS, world, events)
-    model, logs["stage2"] = stages.diffusion_stage(latents, features.parts, settings, run("diffusion"))
+    diffusion = run("diffusion")
+    model, logs["stage2"] = stages.diffusion_stage(latents, features.parts, settings, diffusion, features.beside)
     if not world.first:
         return {}
     from .analysis.pretrained import save_pretrained

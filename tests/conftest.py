@@ -160,7 +160,7 @@ def _parts(card: Card) -> tuple[EntityFeatures, HMGDM, dict[str, GatedHead | Clu
     torch.manual_seed(1)
     autoencoder = EntityAutoencoder(card.autoencoder, card.graph.stored_px)
     features = EntityFeatures(autoencoder, card.descriptors, card.diffusion.features)
-    encoder = HMGDM(card.diffusion, features.parts, features.parts)
+    encoder = HMGDM(card.diffusion, features.parts, features.parts, features.beside)
     heads: dict[str, GatedHead | ClusterHead] = {
         "density": GatedHead(32, 1, "regression", "log", gate_hidden=5),
         "grade": GatedHead(32, 2, "classification"),

@@ -67,7 +67,9 @@ def estimate(
     disk += every * 2 * sum(features.parts) * seen.entities()
     if model is not None:
         yield _stage_one(settings, batch, model.to(device), seen, device)
-    yield _stage_two(settings, latents, HMGDM(settings.diffusion, features.parts, features.parts), seen, device)
+    yield _stage_two(
+        settings, latents, HMGDM(settings.diffusion, features.parts, features.parts, features.beside), seen, device
+    )
     yield f"memory: about {_bytes(_peak(device))} per process, the larger stage"
     yield f"disk: about {_bytes(disk)} in all, with latents"
 

@@ -41,7 +41,8 @@ class Encoded:
 def random_twin(model: LoadedModel, seed: int) -> HMGDM:
     """The same encoder with fresh random weights."""
     torch.manual_seed(seed)
-    twin = HMGDM(model.card.diffusion, model.features.parts, model.features.parts)
+    features = model.features
+    twin = HMGDM(model.card.diffusion, features.parts, features.parts, features.beside)
     return twin.eval().requires_grad_(False)
 
 

@@ -73,16 +73,16 @@ def with_graphs(ground: Ground, row: RowSettings, seed: int, key: str) -> Rival:
         return Rival(lambda graphs: _attributes(graphs, spread), basis.front, basis.spent_s, size(basis.front.features))
     if row.kind == "graphmae":
         return _graphmae(ground, basis, spread, seed, key)
-    parts = basis.front.features.parts
+    parts, beside = basis.front.features.parts, basis.front.features.beside
     if row.kind == "random":
         torch.manual_seed(ground.settings.seed + seed)
-        twin = HMGDM(basis.diffusion, parts, parts)
+        twin = HMGDM(basis.diffusion, parts, parts, beside)
         if row.fitted:
             fit_readout(twin, *_learnt_from(ground, basis), ground.settings.seed, ground.events)
         return _encoded(twin, basis.front, basis.spent_s, spread)
     recipe = basis.recipe.model_copy(update={"seed": basis.recipe.seed + seed})
     run = ground.run("diffusion", ground.folder / "rows" / key, key, recipe.seed)
-    model, log = stages.diffusion_stage(ground.latents(basis.recipe, basis.front), parts, recipe, run)
+    model, log = stages.diffusion_stage(ground.latents(basis.recipe, basis.front), parts, recipe, run, beside)
     fit_readout(model, *_learnt_from(ground, basis), recipe.seed, ground.events)
     return _encoded(model, basis.front, basis.spent_s + log.worked_s, spread)
 
@@ -129,14 +129,15 @@ def _learnt_from(ground: Ground, basis: Basis) -> tuple[Shards, Shards]:
 
 def _agreed(ground: Ground, basis: Basis) -> Rival:
     """The reference's readout on the entities' own attributes: what is left of the model without its network."""
-    parts, diffusion = basis.front.features.parts, basis.diffusion
-    width = sum(parts)
-    readout = Readout(width, min(diffusion.readout, width), width - parts[-1], width, diffusion.arrangement)
+    features, diffusion = basis.front.features, basis.diffusion
+    width = sum(features.parts)
+    own = width - features.parts[-1], width + features.beside
+    readout = Readout(width, min(diffusion.readout, width), *own, diffusion.arrangement)
     learnt = _learnt_from(ground, basis)
-    fit_directions(readout, lambda batch: batch.x, *learnt, ground.settings.seed, ground.events)
+    fit_directions(readout, lambda batch: batch.x[:, :width], *learnt, ground.settings.seed, ground.events)
 
     def embed(graphs: LatentBatch) -> Tensor:
-        return readout.embed(readout(graphs.x, graphs.x), graphs)
+        return readout.embed(readout(graphs.x, graphs.x[:, :width]), graphs)
 
     return Rival(embed, basis.front, basis.spent_s, size(basis.front.features) + readout.directions.numel())
 
@@ -144,7 +145,7 @@ def _agreed(ground: Ground, basis: Basis) -> Rival:
 def _graphmae(ground: Ground, basis: Basis, spread: bool, seed: int, key: str) -> Rival:
     front, recipe = basis.front, basis.recipe
     torch.manual_seed(ground.settings.seed + seed)
-    network = GraphMae(sum(front.features.parts), basis.diffusion.hidden)
+    network = GraphMae(sum(front.features.parts) + front.features.beside, basis.diffusion.hidden)
     latents = ground.latents(recipe, front)["training"]
 
     def load_graphs(numbers: NDArray[np.int64], rng: np.random.Generator) -> LatentBatch:

@@ -2,6 +2,7 @@
 
 The structure tensor (Bigün & Granlund, 1987) is summed over cells of 4 pixels, so that its wide Gaussian windows cost
 next to nothing. Spindle nuclei and fibres score high, round nuclei and lymphocytes low; a turned tile scores the same.
+The windows reach over the neighbours of an entity: `schema.graph.OWN_DESCRIPTORS` keeps what they say out of training.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ..schema.graph import GraphBatch
+from ..schema.graph import OWN_DESCRIPTORS, GraphBatch
 from .autoencoder import EntityAutoencoder
 from .batch import LatentBatch
 
@@ -30,7 +30,10 @@ class EntityFeatures(nn.Module):
     Attributes
     ----------
     parts : tuple of int
-        Sizes of the blocks of an attribute vector, such as (256, 60); the same for vertices and edges.
+        Sizes of the blocks of an attribute vector, such as (256, 63); the same for vertices and edges.
+    beside : int
+        Numbers of a vertex after these that look past it: read out, but neither learnt from nor restored, since they
+        would tell of hidden neighbours.
     """
 
     desc_mean: Tensor
@@ -50,7 +53,9 @@ class EntityFeatures(nn.Module):
         self.autoencoder = None if autoencoder is None else autoencoder.requires_grad_(False).eval()
         self.features = features
         latent = () if autoencoder is None or features == "descriptors" else (autoencoder.latent_dim,)
-        self.parts: tuple[int, ...] = latent if features == "latent" else (*latent, descriptors)
+        own = min(descriptors, OWN_DESCRIPTORS)
+        self.parts: tuple[int, ...] = latent if features == "latent" else (*latent, own)
+        self.beside = 0 if features == "latent" else descriptors - own
         for name in ("desc", "edge_desc"):
             self.register_buffer(f"{name}_mean", torch.zeros(descriptors))
             self.register_buffer(f"{name}_std", torch.ones(descriptors))
@@ -71,9 +76,12 @@ class EntityFeatures(nn.Module):
         """Attributes of a batch of entity graphs; no gradient reaches stage 1."""
         batch, edge_index = graphs.batch, graphs.edge_index
         edge_batch = batch[edge_index[0]]
+        own = OWN_DESCRIPTORS
         return LatentBatch(
             x=self._attributes(graphs.x, graphs.desc, self.desc_mean, self.desc_std),
-            edge_attr=self._attributes(graphs.edge_attr, graphs.edge_desc, self.edge_desc_mean, self.edge_desc_std),
+            edge_attr=self._attributes(
+                graphs.edge_attr, graphs.edge_desc[:, :own], self.edge_desc_mean[:own], self.edge_desc_std[:own]
+            ),
             edge_index=edge_index,
             pos=_tile_units(graphs.pos, graphs.tile, batch),
             edge_pos=_tile_units(graphs.edge_pos, graphs.tile, edge_batch),
@@ -85,7 +93,7 @@ class EntityFeatures(nn.Module):
         )
 
     def _attributes(self, windows: Tensor, desc: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-        """(K, sum(parts)) of windows (K, 4, S, S) and descriptors (K, D or more)."""
+        """(K, sum(parts), and `beside`) of windows (K, 4, S, S) and descriptors (K, D or more)."""
         blocks = []
         if self.autoencoder is not None and self.features != "descriptors":
             chunks = torch.split(windows, CHUNK)

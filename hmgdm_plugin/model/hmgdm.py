@@ -7,7 +7,7 @@ the hidden part, encode the visible part, restore the hidden part from both, com
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -79,7 +79,10 @@ class HMGDM(nn.Module):
     settings : DiffusionSettings
         Every field is one of the paper's choices or ablations.
     vertex_parts, edge_parts : tuple of int
-        Sizes of the blocks of an attribute vector, such as (256, 60); blocks weigh the same in the loss.
+        Sizes of the blocks of an attribute vector, such as (256, 63); blocks weigh the same in the loss.
+    beside : int
+        Numbers of a vertex after these, for the readout alone: what looks past an entity would tell of its hidden
+        neighbours.
 
     Raises
     ------
@@ -94,14 +97,20 @@ class HMGDM(nn.Module):
     vertex_weight: Tensor
     edge_weight: Tensor
 
-    def __init__(self, settings: DiffusionSettings, vertex_parts: tuple[int, ...], edge_parts: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        settings: DiffusionSettings,
+        vertex_parts: tuple[int, ...],
+        edge_parts: tuple[int, ...],
+        beside: int = 0,
+    ) -> None:
         super().__init__()
         if settings.hidden % settings.heads:
             raise InputError(
                 f"diffusion: hidden = {settings.hidden} with heads = {settings.heads}",
                 "make hidden a multiple of heads",
             )
-        self.settings = settings
+        self.settings, self.width = settings, sum(vertex_parts)
         dv, de = sum(vertex_parts), sum(edge_parts)
         self.noise = Noise(settings)
         self.encoder = TissueEncoder(settings, dv, de)
@@ -114,7 +123,7 @@ class HMGDM(nn.Module):
         self.edge_head = RestorationHead(settings.hidden, de) if settings.edges else None
         own = dv - vertex_parts[-1]  # the last block: descriptors where there are any
         size = 2 * settings.hidden, settings.readout
-        self.readout = Readout(*size, own, dv, settings.arrangement) if settings.readout else None
+        self.readout = Readout(*size, own, dv + beside, settings.arrangement) if settings.readout else None
         for stream, parts in ((self.encoder.vertex, vertex_parts), (self.encoder.edge, edge_parts)):
             if stream is not None and isinstance(stream.attributes, nn.Linear):
                 balance(stream.attributes, parts)
@@ -142,9 +151,13 @@ class HMGDM(nn.Module):
         total = parts + self.settings.kl_weight * kl
         return {"total": total, "vertex": vertex.mean_loss, "edge": edge_loss, "kl": kl, "trivial": trivial.detach()}
 
+    def learnt(self, batch: LatentBatch) -> LatentBatch:
+        """`batch` without what stands beside the attributes for the readout alone."""
+        return batch if batch.x.shape[1] == self.width else replace(batch, x=batch.x[:, : self.width].contiguous())
+
     def draw(self, batch: LatentBatch, generator: torch.Generator | None = None) -> Draw:
         """Draw the split, the steps and the noise of one training step."""
-        settings, graphs = self.settings, batch.num_graphs
+        settings, graphs, batch = self.settings, batch.num_graphs, self.learnt(batch)
         hide_vertices = dual_split(batch.batch, graphs, settings.vertex_mask_ratio, generator)
         hide_edges = torch.zeros_like(batch.edge_batch, dtype=torch.bool)
         if settings.edges:
@@ -164,6 +177,7 @@ class HMGDM(nn.Module):
 
         `generator` drives the sample of the stage-2 posterior, where there is one.
         """
+        batch = self.learnt(batch)
         layout = Layout.of(batch, draw.hide_vertices, draw.hide_edges, with_edges=self.settings.edges)
         encoded = self.encode(batch, layout)
         kl = batch.x.new_zeros(())
@@ -184,7 +198,7 @@ class HMGDM(nn.Module):
 
     def encode(self, batch: LatentBatch, layout: Layout) -> Encoded:
         """Encoder levels of the visible part; hidden attributes are not read."""
-        return self.encoder(batch, layout.vertices.visible, layout.edges.visible, layout.visible)
+        return self.encoder(self.learnt(batch), layout.vertices.visible, layout.edges.visible, layout.visible)
 
     def decode(
         self, batch: LatentBatch, encoded: Encoded, noisy_x: Tensor, noisy_f: Tensor, steps: Tensor, layout: Layout
@@ -218,7 +232,7 @@ class HMGDM(nn.Module):
     def embed(self, batch: LatentBatch) -> Embedding:
         """Features of every entity: no mask, no noise, posterior mean; needs no generator, draws nothing."""
         n, m = batch.x.shape[0], batch.edge_index.shape[1]
-        encoded = self.encoder(batch, None, None, Topology.of(batch.edge_index, n, n, batch.x.dtype))
+        encoded = self.encoder(self.learnt(batch), None, None, Topology.of(batch.edge_index, n, n, batch.x.dtype))
         x, f = encoded.x[-1], encoded.f[-1] if encoded.f else batch.x.new_zeros(m, self.settings.hidden)
         if self.posterior is not None:
             x, f = self.posterior.mean(x, f)

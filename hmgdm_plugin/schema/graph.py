@@ -4,7 +4,8 @@ Fields of `EntityGraph` (N vertices, M undirected edges, S = stored window side,
 
 ============  ==================  =======================================================
 x             (N, 4, S, S) uint8  RGB window and instance mask (0..255 coverage) of the vertex
-desc          (N, D) float16      colour, texture and shape descriptors from the tile's own pixels
+desc          (N, D) float16      colour, texture and shape descriptors from the tile's own pixels; those from
+                                  OWN_DESCRIPTORS on look past the entity
 edge_index    (2, M) int64        undirected, stored once with u < v, no self-loops, sorted
 edge_attr     (M, 4, S, S) uint8  RGB window and mask of the band where two entities meet
 edge_desc     (M, D) float16      descriptors of the band's pixels
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data
 
 TISSUE, NUCLEUS = 0, 1
+OWN_DESCRIPTORS = 63  # the first so many are read from the pixels of the entity or band alone
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -72,6 +72,7 @@ class Asked:
     def _levels(self, batch: LatentBatch, number: int, levels: Sequence[tuple[int, int]]) -> list[Tensor]:
         """Sums of losses and graphs that count, (2, 5) each, at every level, for one split of `batch`."""
         model = self._model
+        batch = model.learnt(batch)
         generator = torch.Generator().manual_seed(self._seed + number)
         draw = model.draw(batch, generator)
         layout = Layout.of(batch, draw.hide_vertices, draw.hide_edges, with_edges=model.settings.edges)

@@ -108,10 +108,12 @@ def latents_stage(sets: Sets, features: EntityFeatures, folder: Path, world: Wor
     return sets_of(folder, LATENTS, HELD_LATENTS)
 
 
-def diffusion_stage(sets: Sets, parts: tuple[int, ...], settings: PretrainSettings, run: Run) -> tuple[HMGDM, Log]:
-    """Train stage 2 on the latent graphs."""
+def diffusion_stage(
+    sets: Sets, parts: tuple[int, ...], settings: PretrainSettings, run: Run, beside: int = 0
+) -> tuple[HMGDM, Log]:
+    """Train stage 2 on the latent graphs; `parts` and `beside` as in `HMGDM`."""
     torch.manual_seed(settings.seed + 1)
-    model = HMGDM(settings.diffusion, parts, parts).to(run.world.device)
+    model = HMGDM(settings.diffusion, parts, parts, beside).to(run.world.device)
     some = {name: pairs(own, settings.evaluation_graphs, settings.seed) for name, own in sets.items()}
     asked = Asked(model, some, settings.seed, run.world.device)
     latents = sets["training"]

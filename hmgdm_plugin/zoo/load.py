@@ -147,7 +147,7 @@ def load(name_or_folder: str | Path, device: str = "cpu") -> LoadedModel:
     if autoencoder is None and card.diffusion.features != "descriptors":
         raise InputError(f"{weights.path}: the auto-encoder is missing", RESTORE)
     features = EntityFeatures(autoencoder, card.descriptors, card.diffusion.features)
-    encoder = HMGDM(card.diffusion, features.parts, features.parts)
+    encoder = HMGDM(card.diffusion, features.parts, features.parts, features.beside)
     weights.fill("features.", features)
     weights.fill("hmgdm.", encoder)
     heads = {spec.name: _head(spec, encoder, weights) for spec in card.head}

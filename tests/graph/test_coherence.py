@@ -8,6 +8,7 @@ from hmgdm_plugin.graph.adjacency import regions
 from hmgdm_plugin.graph.coherence import WINDOWS_PX, coherence
 from hmgdm_plugin.graph.colour import planes_of
 from hmgdm_plugin.graph.descriptors import NAMES, describe, planes_for
+from hmgdm_plugin.schema.graph import OWN_DESCRIPTORS
 
 
 def _coherence(plane):
@@ -62,3 +63,7 @@ def test_descriptors_hold_it_where_edges_and_nuclei_are():
             assert values[f"{name} coherence at edges"] == pytest.approx(steep, abs=1e-3)
             assert values[f"{name} coherence of dark"] == pytest.approx(layer[own & dark].mean(), abs=1e-3)
     assert (rows[0, 63:] > rows[1, 63:] + 0.25).all()
+
+
+def test_what_looks_past_an_entity_stands_behind_its_own_descriptors():
+    assert [name for name in NAMES if "coherence" in name] == list(NAMES[OWN_DESCRIPTORS:])
