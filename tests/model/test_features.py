@@ -136,3 +136,23 @@ def test_a_model_takes_the_descriptors_that_it_learnt_from(some):
     after = module(batched(more))
     assert torch.equal(after.x, before.x)
     assert torch.equal(after.edge_attr, before.edge_attr)
+
+
+def test_what_looks_past_an_entity_is_not_learnt_from(monkeypatch, some):
+    """Numbers beside the attributes reach the tokens of their own vertex, and nothing else."""
+    monkeypatch.setattr("hmgdm_plugin.model.features.OWN_DESCRIPTORS", D - 2)
+    features = features_of("descriptors")
+    assert (features.parts, features.beside) == ((D - 2,), 2)
+    torch.manual_seed(0)
+    settings = DiffusionSettings(hidden=16, heads=2, layers=2, readout=4, arrangement=2)
+    model = HMGDM(settings, features.parts, features.parts, features.beside).eval()
+    batch = features(batched(some))
+    assert (batch.x.shape[1], batch.edge_attr.shape[1]) == (D, D - 2)
+    other = dataclasses.replace(batch, x=torch.cat([batch.x[:, :-2], torch.full((len(batch.x), 2), torch.nan)], 1))
+    losses, same = (model(each, torch.Generator().manual_seed(1)) for each in (batch, other))
+    assert all(torch.equal(losses[name], same[name]) for name in losses)
+    tokens, spoilt = (model.embed(each).tokens() for each in (batch, other))
+    assert tokens.shape[1] == D + 4
+    assert torch.equal(tokens[:, D - 2 : D], batch.x[:, -2:])
+    known = [*range(D - 2), *range(D, D + 4)]
+    assert torch.equal(tokens[:, known], spoilt[:, known])
