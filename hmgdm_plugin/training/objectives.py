@@ -59,7 +59,7 @@ def diffusion_objective(model: HMGDM, latents: Shards) -> Objective[LatentBatch]
         draw = model.draw(batch, generator)
         vertex, edge, kl = model.restore(batch, draw, generator)
         rows = vertex.rows
-        mean = _guessed_zero(model, draw.steps, batch.x[rows], model.vertex_weight, batch.batch[rows])
+        mean = _guessed_zero(model, draw.steps, model.learnt(batch).x[rows], model.vertex_weight, batch.batch[rows])
         out = {"kl": kl * batch.num_graphs, **_sums("vertex", vertex, mean)}
         if edge is None:
             return out
