@@ -200,7 +200,7 @@ def pipeline_table(slide: Slide, name: str) -> str:
     return "\n".join(rows)
 
 
-def _least(run: Callable[[], Any], repeats: int = 3) -> tuple[float, float]:
+def _least(run: Callable[[], Any], repeats: int = 7) -> tuple[float, float]:
     """Seconds on the clock and of all processors, the least of some repeats."""
     found = []
     for _ in range(repeats):

@@ -85,7 +85,7 @@ def scores_of(
             "nuclei": round(sum(counts[k].hits[0] + counts[k].missed[0] for k in chosen)),
             "note": "" if len(set(names)) > 1 else "one patient: no interval",
         }
-        for metric, draws in _metrics([counts[k] for k in chosen], weights).items():
+        for metric, draws in metrics_of([counts[k] for k in chosen], weights).items():
             found = interval(draws)
             rows.append(
                 {**about, "metric": metric} | {key: round(getattr(found, key), 4) for key in ("value", "low", "high")}
@@ -93,7 +93,7 @@ def scores_of(
     return rows
 
 
-def _metrics(counts: Sequence[Counts], weights: Floats) -> dict[str, Floats]:
+def metrics_of(counts: Sequence[Counts], weights: Floats) -> dict[str, Floats]:
     """Each metric of the images and of every draw of them: (draws,)."""
     hits, false, missed, overlap = (
         weights @ np.stack([getattr(each, name) for each in counts]) for name in ("hits", "false", "missed", "overlap")
