@@ -50,15 +50,18 @@ def _patterns(padded, ring, table, code, out):  # type: ignore[no-untyped-def]
         for x in range(width):
             code[x] = 0
         for k in range(0, ring.shape[0], 4):
-            x0, x1, x2, x3 = ring[k, 1], ring[k + 1, 1], ring[k + 2, 1], ring[k + 3, 1]
-            near0 = padded[y + ring[k, 0], x0 : x0 + width]
-            near1 = padded[y + ring[k + 1, 0], x1 : x1 + width]
-            near2 = padded[y + ring[k + 2, 0], x2 : x2 + width]
-            near3 = padded[y + ring[k + 3, 0], x3 : x3 + width]
-            for x in range(width):
+            x0, x1, x2, x3 = (
+                np.uint64(ring[k, 1]),
+                np.uint64(ring[k + 1, 1]),
+                np.uint64(ring[k + 2, 1]),
+                np.uint64(ring[k + 3, 1]),
+            )
+            y0, y1 = np.uint64(y + ring[k, 0]), np.uint64(y + ring[k + 1, 0])
+            y2, y3 = np.uint64(y + ring[k + 2, 0]), np.uint64(y + ring[k + 3, 0])
+            for x in range(np.uint64(width)):
                 c = centre[x]
-                bits = np.int32(near0[x] >= c) | np.int32(near1[x] >= c) << 1
-                bits |= np.int32(near2[x] >= c) << 2 | np.int32(near3[x] >= c) << 3
+                bits = np.int32(padded[y0, x + x0] >= c) | np.int32(padded[y1, x + x1] >= c) << 1
+                bits |= np.int32(padded[y2, x + x2] >= c) << 2 | np.int32(padded[y3, x + x3] >= c) << 3
                 code[x] |= bits << k
         for x in range(width):
             out[y, x] = table[code[x]]
