@@ -32,6 +32,10 @@ def steps(tmp_path_factory, cmu_slide):
     shutil.copytree(REPO / "qupath_scripts", scripts)
     added = "// menu: 55 More like this…\nSystem.setProperty('hmgdm.test.more', 'ran')\n"
     (scripts / "actions" / "more.groovy").write_text(added, "utf-8")
+    (out / "of another slide").mkdir()
+    facts = {"path": "b.svs", "fingerprint": "0", "bounds_px": [0, 0, 9, 9]}
+    record = {"verb": "predict", "slides": {"b": facts}}
+    (out / "of another slide" / "run.json").write_text(json.dumps(record), "utf-8")
     named = {"out": out, "scripts": scripts, "image": cmu_slide, "program": str(program)}
     named |= {"region": "900,700,700,700", "layers": "Groups;Embeddings;Objects:_HMGDM:_contribution", "cancel": "3000"}
     driver = REPO / "tests" / "scripts" / "menu.groovy"
@@ -67,6 +71,19 @@ def test_what_the_run_remarked_can_be_read_beside_the_window_and_in_the_legend(s
     assert said
     assert max(len(line) for text in steps["notices"] for line in text.splitlines() if " " in line) <= 70
     assert "unlike the training data" in steps["legend"]
+
+
+def test_what_cannot_be_done_is_said_once_with_what_to_do(steps):
+    told = {
+        "no image": "no image is open What to do: open a slide first",
+        "no region": "no region is selected What to do: draw or select one or more annotations",
+        "nothing to undo": "no objects of H-MGDM are on this image",
+        "no program": "no such program What to do: correct it in Extensions > H-MGDM > Settings",
+        "of another slide": "CMU-1-Small-Region.svs: these results are of b What to do: open that slide",
+    }
+    for step, words in told.items():
+        assert len(steps[step]) == 1, step
+        assert words in " ".join(steps[step][0].split())
 
 
 def test_a_new_file_is_a_new_entry_in_its_place(steps):

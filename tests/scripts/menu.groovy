@@ -49,6 +49,15 @@ press = { Closure prepare = null -> // OK of the dialog that comes up
         Platform.runLater { pane.lookupButton(ButtonType.OK).fire() }
     }
 }
+said = { // text of the dialog that an error is shown in, and how many there are
+    assert waitFor(60) { fx { dialogs().any { it.lookupButton(ButtonType.OK) && !it.lookupButton(ButtonType.CANCEL) } } }
+    Thread.sleep(500)
+    def shown = fx { dialogs() }
+    def text = fx { shown.collect { it.lookupAll('.label')*.text.findAll().join(' ') } }
+    fx { shown.each { pane -> Platform.runLater { pane.lookupButton(ButtonType.OK).fire() } } }
+    assert waitFor(20) { fx { dialogs().isEmpty() } }
+    text
+}
 ours = { fx { window.imageData.hierarchy.getAllObjects(false).findAll { it.ID.toString().startsWith('484d4744') } } }
 mine = { fx { window.imageData.hierarchy.annotationObjects.collect { [it.ID.toString(), it.name, it.pathClass.toString(), it.ROI.toString()] } } }
 quiet = { // an error that a dialog shows ends the test
@@ -171,12 +180,20 @@ drive = {
     PathPrefs.createPersistentPreference('hmgdm.runs', '').set(new File(out, 'runs ä').path)
 
     fire('Analyse whole slide…')
-    press()
-    told('no image', 'said once')
+    told('no image', said())
     fx { window.openImage(window.viewer, given('image'), false, false) }
     fire('Analyse selected regions…')
-    press()
-    told('no region', 'said once')
+    told('no region', said())
+    fire('Undo a run…')
+    told('nothing to undo', said())
+    PathPrefs.createPersistentPreference('hmgdm.program', '').set(new File(out, 'none').path)
+    fire('Analyse whole slide…')
+    told('no program', said())
+    PathPrefs.createPersistentPreference('hmgdm.program', '').set(given('program'))
+    def (Choose) = evaluate(new File(given('scripts'), 'load.groovy'))('Choose')
+    Choose.metaClass.static.folder = { -> new File(out, 'of another slide') }
+    fire('Import results…')
+    told('of another slide', said())
     def (x, y, w, h) = given('region').split(',')*.toDouble()
     fx {
         def region = qupath.lib.objects.PathObjects.createAnnotationObject(qupath.lib.roi.ROIs.createEllipseROI(x, y, w, h, qupath.lib.regions.ImagePlane.getDefaultPlane()))
