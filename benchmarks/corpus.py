@@ -1,10 +1,14 @@
 """Corpora of very many graphs: opening, order, reading and memory, at a thousand times different sizes.
 
     python -m benchmarks.corpus FOLDER [--graphs 1000 1000000] [--read 200000]
+    python -m benchmarks.corpus FOLDER --train LATENTS_FOLDER [--steps 60]
 
 Writes shards of tiny random graphs under FOLDER, opens them in a new process, and reads batches in training order
 through the background thread, as training does. Prints seconds and this process's own memory (anonymous; pages of
 mapped files belong to the system and are counted apart) as markdown.
+
+``--train`` asks what training waits for: stage 2 as `hmgdm-small` on a corpus of a million graphs of real size, made of
+links to the shards in LATENTS_FOLDER. Their pages stay in memory, so that the disk is not part of it.
 """
 
 from __future__ import annotations
@@ -20,10 +24,19 @@ import numpy as np
 import torch
 
 from hmgdm_plugin.model.batch import LatentBatch
-from hmgdm_plugin.schema.settings import TrainingSettings
+from hmgdm_plugin.model.hmgdm import HMGDM
+from hmgdm_plugin.schema.events import Events
+from hmgdm_plugin.schema.settings import DiffusionSettings, TrainingSettings
+from hmgdm_plugin.training.budget import Budget
+from hmgdm_plugin.training.checkpoint import State
+from hmgdm_plugin.training.objective import Made, Run
+from hmgdm_plugin.training.objectives import diffusion_objective
 from hmgdm_plugin.training.order import Order, Place
 from hmgdm_plugin.training.prefetch import Prefetch
 from hmgdm_plugin.training.shards import Shards, shard_name, write_index, write_latents
+from hmgdm_plugin.training.stages import GRAPHS_PER_SHARD
+from hmgdm_plugin.training.step import Stepper
+from hmgdm_plugin.training.world import World
 
 PER_SHARD, VERTICES, EDGES, DIM = 2048, 4, 5, 8
 PATTERN = "latents-*.safetensors"
@@ -90,6 +103,38 @@ def read(folder: Path, count: int) -> dict[str, float]:
     }
 
 
+def train(folder: Path, latents: Path, graphs: int, steps: int) -> None:
+    """Print the share of waiting of `steps` steps on `graphs` graphs, at batch 16 in both precisions."""
+    real = sorted(latents.glob(PATTERN))
+    shards = -(-graphs // GRAPHS_PER_SHARD)
+    if not (folder / "index-of-latents-all.safetensors").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(shards):
+            (folder / shard_name(PATTERN, number)).symlink_to(real[number % (len(real) - 1)].resolve())
+        write_index(folder, PATTERN)
+    corpus = Shards(folder, PATTERN)
+    width = corpus.shard(0).field("x").shape[1]
+    print("| graphs | numbers per entity | precision | steps | ms a step | waiting for data |\n" + "|---" * 6 + "|")
+    for precision in ("float32", "bfloat16"):
+        torch.manual_seed(0)
+        model = HMGDM(DiffusionSettings(), (width,), (width,))
+        own = TrainingSettings.model_validate({"batch": 16, "precision": precision})
+        run = Run("diffusion", folder, "r", 0, 64, World(torch.device("cpu")), Events(quiet=True))
+        order = Order(corpus, own, 0, 64, 1)
+        objective = diffusion_objective(model, corpus)
+        optimiser = torch.optim.AdamW(model.parameters(), fused=True)
+        state = State(model, optimiser, {}, run.recipe, 1)
+        step = Stepper(run, state, objective, own, Budget(own, order.graphs, run.world.device))
+        start_s, rng = time.perf_counter(), np.random.default_rng(0)
+        made = (Made(each, [(0, objective.load(each.parts[0], rng))]) for each in order.batches(Place()))
+        with Prefetch(made) as ready:
+            for _, batch in zip(range(steps), ready, strict=False):
+                step(batch)
+            took_s, waited_s = time.perf_counter() - start_s, ready.waited_s
+        cells = f"{len(corpus):,}", width, precision, steps, f"{1e3 * took_s / steps:.0f}"
+        print(f"| {' | '.join(map(str, cells))} | {100 * waited_s / took_s:.2f} % |", flush=True)
+
+
 def _memory() -> tuple[float, float]:
     """Anonymous and file-backed resident memory of this process, MB (Linux)."""
     lines = Path("/proc/self/status").read_text("utf-8").splitlines()
@@ -105,8 +150,13 @@ def main() -> None:
     parser.add_argument("--graphs", type=int, nargs="+", default=[1000, 1_000_000])
     parser.add_argument("--read", type=int, default=200_000)
     parser.add_argument("--only", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--train", type=Path, metavar="LATENTS_FOLDER")
+    parser.add_argument("--steps", type=int, default=60)
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    if asked.train:
+        train(asked.folder, asked.train, asked.graphs[-1], asked.steps)
+        return
     if asked.only:
         print(json.dumps(read(asked.folder, asked.read)))
         return

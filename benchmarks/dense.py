@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from hmgdm_plugin.model.attention import GraphAttention
+from hmgdm_plugin.model.attention import GraphAttention, Norms
 from hmgdm_plugin.model.hmgdm import HMGDM
 from hmgdm_plugin.model.slots import Pairing, Side
 
@@ -22,16 +22,11 @@ class DenseAttention(nn.Module):
         super().__init__()
         self.blocks = blocks
 
-    def forward(self, queries: Tensor, keys: Tensor, pairing: Pairing) -> Tensor:
+    def forward(self, queries: Tensor, keys: Tensor, pairing: Pairing, norms: Norms) -> Tensor:
         """(Q, h) of queries (Q, h) and keys (K, h)."""
         heads = self.blocks.heads
         q, k, v = (
-            layer(rows).view(rows.shape[0], heads, -1).transpose(0, 1)
-            for layer, rows in (
-                (self.blocks.query, queries),
-                (self.blocks.key, keys),
-                (self.blocks.value, keys),
-            )
+            rows.view(rows.shape[0], heads, -1).transpose(0, 1) for rows in self.blocks.project(queries, keys, norms)
         )
         same = owners(pairing.queries)[:, None] == owners(pairing.keys)[None]
         logits = (q @ k.transpose(1, 2)) / q.shape[2] ** 0.5

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from .products import Linear
+from .layers import Linear, Mlp, linears
 from .slots import Pairing
 
 SCRATCH = 1 << 20  # pairs weighed at a time: they stay in the processor's cache
+Norms = tuple[nn.LayerNorm | None, nn.LayerNorm | None]  # of queries and of keys
 
 
 class GraphAttention(nn.Module):
@@ -32,9 +33,18 @@ class GraphAttention(nn.Module):
         self.value = Linear(hidden, hidden)
         self.out = Linear(hidden, hidden)
 
-    def forward(self, queries: Tensor, keys: Tensor, pairing: Pairing) -> Tensor:
-        """(Q, h) of queries (Q, h) and keys (K, h); cost is linear in the number of graphs."""
-        return self.out(attend(self.query(queries), self.key(keys), self.value(keys), pairing, self.heads))
+    def forward(self, queries: Tensor, keys: Tensor, pairing: Pairing, norms: Norms = (None, None)) -> Tensor:
+        """(Q, h) of queries (Q, h) and keys (K, h), each after its norm; cost is linear in the number of graphs."""
+        return self.out(attend(*self.project(queries, keys, norms), pairing, self.heads))
+
+    def project(self, queries: Tensor, keys: Tensor, norms: Norms) -> tuple[Tensor, Tensor, Tensor]:
+        """What is compared, with what, and what is mixed: (Q, h), (K, h), (K, h)."""
+        if queries is keys and norms[0] is norms[1]:
+            q, k, v = linears(queries, [self.query, self.key, self.value], norms[0])
+            return q, k, v
+        (q,) = linears(queries, [self.query], norms[0])
+        k, v = linears(keys, [self.key, self.value], norms[1])
+        return q, k, v
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, pairing: Pairing, heads: int) -> Tensor:
@@ -141,9 +151,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.LayerNorm(hidden), Linear(hidden, 2 * hidden), nn.GELU(), Linear(2 * hidden, hidden)
-        )
+        self.layers = Mlp(nn.LayerNorm(hidden), Linear(hidden, 2 * hidden), Linear(2 * hidden, hidden))
 
     def forward(self, x: Tensor) -> Tensor:
         """(R, h) to (R, h)."""

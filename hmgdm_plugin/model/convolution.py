@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .products import Linear
+from .layers import Linear, linears
 from .topology import Topology
 
 
@@ -41,17 +41,12 @@ class EntityConvolution(nn.Module):
         """X (P, h), F (M, h) or None to the same, and the gates (M,) that weighed the vertex messages."""
         gate: Tensor | None = None
         if f is not None and self.edge is not None:
-            before = self.edge.activate(f)
-            gate = self._gates(before, topology)
-            f = self.edge(f, topology.across_edges(self.edge.project(before)))
-        x = self.vertex(x, topology.across_vertices(self.vertex.project(self.vertex.activate(x)), gate))
+            sent, *logit = self.edge.project(f, self.gate)
+            gate = 2 * topology.across_edges(logit[0]).squeeze(1).sigmoid() if logit else None
+            f = self.edge(f, topology.across_edges(sent))
+        (sent,) = self.vertex.project(x)
+        x = self.vertex(x, topology.across_vertices(sent, gate))
         return x, f, gate
-
-    def _gates(self, activated: Tensor, topology: Topology) -> Tensor | None:
-        if self.gate is None:
-            return None
-        logit = topology.across_edges(self.gate(activated).to(activated.dtype))
-        return 2 * logit.squeeze(1).sigmoid()
 
 
 class _Stream(nn.Module):
@@ -63,13 +58,13 @@ class _Stream(nn.Module):
         self.weight = Linear(hidden, hidden, bias=False)
         self.bias = nn.Parameter(torch.zeros(hidden))
 
-    def activate(self, x: Tensor) -> Tensor:
-        """What is convolved: pre-activated in a residual layer (Li et al. 2020), else as it is."""
-        return x if self.norm is None else nn.functional.gelu(self.norm(x))
+    def project(self, x: Tensor, gate: nn.Linear | None = None) -> tuple[Tensor, ...]:
+        """X Theta of X (R, h), pre-activated in a residual layer (Li et al. 2020), and the `gate` of the same.
 
-    def project(self, x: Tensor) -> Tensor:
-        """X Theta, in the parameters' precision also under autocast: sums over neighbours follow."""
-        return self.weight(x).to(self.bias.dtype)
+        In the parameters' precision also under autocast: sums over neighbours follow.
+        """
+        layers = [self.weight] if gate is None else [self.weight, gate]
+        return linears(x, layers, self.norm, active=self.norm is not None, whole=True)
 
     def forward(self, before: Tensor, message: Tensor) -> Tensor:
         """Add bias and, in a residual layer, the input."""

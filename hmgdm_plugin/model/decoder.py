@@ -14,8 +14,9 @@ from .attention import FeedForward, GraphAttention
 from .convolution import EntityConvolution
 from .encoder import Encoded
 from .inputs import Place
+from .layers import Linear, Mlp
 from .layout import Layout, Stream
-from .products import Linear
+from .rows import Mixture
 from .slots import Pairing
 
 
@@ -90,9 +91,9 @@ class _LevelStream(nn.Module):
         """Let the hidden ones of all rows (P + R, h) look at `skip` (P, h)."""
         if skip is None or self.cross is None or self.query_norm is None or self.key_norm is None:
             return h
-        keys = self.key_norm(skip + tau.index_select(0, stream.visible_batch))
+        keys = skip + tau.index_select(0, stream.visible_batch)
         visible, hidden = h.split([stream.present, h.shape[0] - stream.present])
-        seen = self.cross(self.query_norm(hidden), keys, stream.pairing)
+        seen = self.cross(hidden, keys, stream.pairing, (self.query_norm, self.key_norm))
         return torch.cat([visible, hidden + seen])
 
 
@@ -107,8 +108,7 @@ class JointAttention(nn.Module):
     def forward(self, x: Tensor, f: Tensor | None, pairing: Pairing) -> tuple[Tensor, Tensor | None]:
         """Vertex rows (N, h) and edge rows (M, h) to the same."""
         rows = x if f is None else torch.cat([x, f])
-        normed = self.norm(rows)
-        rows = rows + self.attend(normed, normed, pairing)
+        rows = rows + self.attend(rows, rows, pairing, (self.norm, self.norm))
         if f is None:
             return rows, None
         x, f = rows.split([x.shape[0], f.shape[0]])
@@ -124,7 +124,7 @@ class HiddenTokens(nn.Module):
         self.token = nn.Parameter(0.02 * torch.randn(settings.hidden))
         self.place = Place(settings.hidden, position=settings.position, kinds=kinds)
 
-    def forward(self, xt: Tensor, pos: Tensor, kind: Tensor | None, tau: Tensor) -> Tensor:
+    def forward(self, xt: Tensor | Mixture, pos: Tensor, kind: Tensor | None, tau: Tensor) -> Tensor:
         """(R, h) of x_t (R, d), positions (R, 2), kinds (R,), time (R, h)."""
         rows = self.token.expand(xt.shape[0], -1) if self.attributes is None else self.attributes(xt) + self.token
         return self.place(rows, pos, kind) + tau
@@ -138,19 +138,17 @@ class RestorationHead(nn.Module):
         last = Linear(hidden, dim)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-        self.layers = nn.Sequential(nn.LayerNorm(hidden), Linear(hidden, hidden), nn.GELU(), last)
+        self.layers = Mlp(nn.LayerNorm(hidden), Linear(hidden, hidden), last)
 
     def forward(self, h: Tensor) -> Tensor:
         """(R, h) to (R, d)."""
-        return self.last(self.before_last(h))
+        return self.layers(h)
 
     def before_last(self, h: Tensor) -> Tensor:
         """(R, h) to what `last` takes, (R, h): the loss needs nothing wider at a time."""
-        return self.layers[:-1](h)
+        return nn.functional.gelu(self.layers.inner(h))
 
     @property
     def last(self) -> nn.Linear:
         """The layer to the attributes."""
-        layer = self.layers[-1]
-        assert isinstance(layer, nn.Linear)
-        return layer
+        return self.layers.last

@@ -11,6 +11,7 @@ from ..schema.settings import DiffusionSettings
 from .batch import LatentBatch
 from .convolution import EntityConvolution
 from .inputs import EntityEmbedding
+from .rows import Mixture
 from .topology import Topology
 
 
@@ -55,12 +56,8 @@ class TissueEncoder(nn.Module):
 
     def forward(self, batch: LatentBatch, vertices: Tensor | None, edges: Tensor | None, topology: Topology) -> Encoded:
         """Encode the visible `vertices` (P,) and `edges` (Q,) of `batch`, or all; `topology` is in their order."""
-        x = self.vertex(*(_pick(each, vertices) for each in (batch.x, batch.pos, batch.kind)))
-        f = (
-            None
-            if self.edge is None
-            else self.edge(*(_pick(each, edges) for each in (batch.edge_attr, batch.edge_pos)))
-        )
+        x = self.vertex(_taken(batch.x, vertices), *(_pick(each, vertices) for each in (batch.pos, batch.kind)))
+        f = None if self.edge is None else self.edge(_taken(batch.edge_attr, edges), _pick(batch.edge_pos, edges))
         encoded = Encoded([], [], [])
         for level, layer in enumerate(self.layers):
             x, f, gate = layer(x, f, topology)
@@ -77,3 +74,8 @@ class TissueEncoder(nn.Module):
 def _pick(values: Tensor, rows: Tensor | None) -> Tensor:
     """The `rows` (R,) of values (N, ...), or all."""
     return values if rows is None else values.index_select(0, rows)
+
+
+def _taken(attributes: Tensor, rows: Tensor | None) -> Tensor | Mixture:
+    """The same of attributes (N, d), which are wide: put together where they are needed."""
+    return attributes if rows is None else Mixture(attributes, rows)

@@ -23,6 +23,7 @@ from .layout import Layout, Stream
 from .noise import Noise
 from .posterior import Posterior
 from .readout import Readout
+from .rows import Mixture
 from .segments import segment_mean
 from .split import dual_split
 from .topology import Topology
@@ -43,17 +44,23 @@ class Draw:
 class Restored:
     """Hidden vertices or edges after the decoder.
 
-    `rows` (R,) of the batch; `noisy` x_t (R, d); `features` (R, h), of which `last` makes the correction u; per graph
-    (B,): `loss`, `trivial` (loss of the predictor without context), `counted` (False where nothing was hidden).
+    `rows` (R,) of the batch; `mixture`, of which `noisy` is made; `features` (R, h), of which `last` makes the
+    correction u; per graph (B,): `loss`, `trivial` (loss of the predictor without context), `counted` (False where
+    nothing was hidden).
     """
 
     rows: Tensor
-    noisy: Tensor
+    mixture: Mixture
     features: Tensor
     last: nn.Linear
     loss: Tensor
     trivial: Tensor
     counted: Tensor
+
+    @property
+    def noisy(self) -> Tensor:
+        """x_t (R, d); worked out when it is asked for."""
+        return self.mixture.all()
 
     @property
     def correction(self) -> Tensor:
@@ -208,7 +215,13 @@ class HMGDM(nn.Module):
         return self.vertex_head(x), None if f is None or self.edge_head is None else self.edge_head(f)
 
     def _decoded(
-        self, batch: LatentBatch, encoded: Encoded, noisy_x: Tensor, noisy_f: Tensor, steps: Tensor, layout: Layout
+        self,
+        batch: LatentBatch,
+        encoded: Encoded,
+        noisy_x: Tensor | Mixture,
+        noisy_f: Tensor | Mixture,
+        steps: Tensor,
+        layout: Layout,
     ) -> tuple[Tensor, Tensor | None]:
         """What the heads take, (R, h) and (R', h)."""
         tau = self.time(steps)  # (B, h)
@@ -238,14 +251,14 @@ class HMGDM(nn.Module):
             x, f = self.posterior.mean(x, f)
         return Embedding(x, f, encoded.x, encoded.gates, batch, self.readout)
 
-    def _noisy(self, x0: Tensor, stream: Stream, noise: Tensor, steps: Tensor) -> Tensor:
+    def _noisy(self, x0: Tensor, stream: Stream, noise: Tensor, steps: Tensor) -> Mixture:
         return self.noise.sample_rows(x0, stream.hidden, noise, steps[stream.hidden_batch])
 
     def _compare(
         self,
         x0: Tensor,
         stream: Stream,
-        noisy: Tensor,
+        noisy: Mixture,
         given: tuple[Tensor, RestorationHead],
         noise: Tensor,
         steps: Tensor,

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from ..schema.graph import NUCLEUS
-from .products import Linear
+from .layers import Linear
+from .rows import Mixture
 
 OCTAVES = 6  # wavelengths of position: 2 tile sides down to 1/16, half an entity
 
@@ -35,9 +36,10 @@ class EntityEmbedding(nn.Module):
         self.attributes = nn.Sequential(nn.LayerNorm(dim), linear, Linear(hidden, hidden)) if plain else linear
         self.place = Place(hidden, position=position, kinds=kinds)
 
-    def forward(self, x: Tensor, pos: Tensor, kind: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor | Mixture, pos: Tensor, kind: Tensor | None = None) -> Tensor:
         """(R, h) of attributes (R, d), positions (R, 2) and kinds (R,)."""
-        return self.place(self.attributes(x), pos, kind)
+        plain = isinstance(x, Mixture) and not isinstance(self.attributes, Linear)
+        return self.place(self.attributes(x.all() if plain else x), pos, kind)
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..schema.errors import InputError
 from ..schema.settings import DiffusionSettings
-from .rows import mixed, squared_distance
+from .rows import Mixture, squared_distance
 
 BETA_MIN, BETA_MAX, REFERENCE_STEPS = 1e-7, 2e-3, 1000
 
@@ -83,9 +83,9 @@ class Noise(nn.Module):
         """x_t."""
         return _at(self.signal, t) * x0 + _at(self.sigma, t) * eps
 
-    def sample_rows(self, x0: Tensor, rows: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+    def sample_rows(self, x0: Tensor, rows: Tensor, eps: Tensor, t: Tensor) -> Mixture:
         """x_t of the `rows` (R,) of `x0` (N, d), for eps (R, d) and t (R,)."""
-        return mixed(x0, rows, eps, _at(self.signal, t), _at(self.sigma, t))
+        return Mixture(x0, rows, eps, _at(self.signal, t), _at(self.sigma, t))
 
     def distances(
         self, h: Tensor, last: nn.Linear, x0: Tensor, rows: Tensor, eps: Tensor, t: Tensor, weight: Tensor

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from .encoder import Encoded
+from .layers import Linear
 from .layout import Layout
-from .products import Linear
 from .segments import segment_mean
 
 LIMIT = 10.0  # of the log-variance

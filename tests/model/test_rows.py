@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hmgdm_plugin.model import rows
+from hmgdm_plugin.model import products, rows
 from hmgdm_plugin.model.noise import Noise
 from hmgdm_plugin.schema.settings import DiffusionSettings
 
@@ -11,13 +11,13 @@ from hmgdm_plugin.schema.settings import DiffusionSettings
 @pytest.mark.parametrize("numbers", [1, 20, 1 << 18])
 def test_pieces_add_up_to_the_plain_expressions(numbers, monkeypatch):
     monkeypatch.setattr(rows, "NUMBERS", numbers)
-    monkeypatch.setattr(rows, "MULTIPLIED", 2 * numbers)
+    monkeypatch.setattr(products, "NUMBERS", 2 * numbers)
     x, chosen, eps = torch.randn(9, 4).double(), torch.tensor([0, 2, 3, 7, 8]), torch.randn(5, 4).double()
     h, weight = torch.randn(5, 3, dtype=torch.float64, requires_grad=True), torch.rand(4).double()
     last = torch.nn.Linear(3, 4).double()
     u = last(h)
     noise, t = Noise(DiffusionSettings()).double(), torch.tensor([0, 10, 500, 900, 999])
-    noisy = noise.sample_rows(x, chosen, eps, t)
+    noisy = noise.sample_rows(x, chosen, eps, t).all()
     torch.testing.assert_close(noisy, noise.sample(x[chosen], eps, t), atol=1e-12, rtol=0)
     exact = noise.correction(x[chosen], eps, t)
     distance, trivial = noise.distances(h, last, x, chosen, eps, t, weight)
