@@ -86,7 +86,7 @@ def linears(
     device = rows.device.type
     mixed = torch.is_autocast_enabled(device)
     dtype = torch.get_autocast_dtype(device) if mixed else layers[0].weight.dtype
-    if not mixed and rows.shape[0] < FEWEST:
+    if rows.shape[0] < (1 if mixed else FEWEST):
         return _plainly(rows, layers, norm, active, whole)
     if device != "cpu" or dtype not in (torch.float32, torch.bfloat16) or rows.dtype not in (torch.float32, dtype):
         return _plainly(rows, layers, norm, active, whole)
