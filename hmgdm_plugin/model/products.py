@@ -17,6 +17,7 @@ from torch.nn.functional import linear
 
 NUMBERS = 1 << 21  # in a block, at most
 HIGHEST = 4096  # rows in a block
+STEPS = (64, 128)  # heights of blocks of up to 512 rows, and of more, are multiples of these
 LEAST = 1 << 20  # multiply-adds from which on oneDNN is faster
 NARROWEST = 16  # side of a matrix
 
@@ -36,7 +37,7 @@ def blocks(rows: int, width: int = 1) -> Iterator[tuple[slice, int]]:
     most = min(HIGHEST, max(NUMBERS // width // 128 * 128, 128))
     for first in range(0, rows, most):
         left = min(rows - first, most)
-        step = 64 if left <= 512 else 128
+        step = STEPS[0] if left <= 512 else STEPS[1]
         yield slice(first, first + left), -(-left // step) * step
 
 
