@@ -7,8 +7,8 @@ Writes shards of tiny random graphs under FOLDER, opens them in a new process, a
 through the background thread, as training does. Prints seconds and this process's own memory (anonymous; pages of
 mapped files belong to the system and are counted apart) as markdown.
 
-``--train`` asks what training waits for, once it has begun: stage 2 as `hmgdm-small` on a corpus of a million graphs of real size, made of
-links to the shards in LATENTS_FOLDER. Their pages stay in memory, so that the disk is not part of it.
+``--train`` asks what training waits for, once it has begun: stage 2 as `hmgdm-small` on a corpus of a million graphs of
+real size, made of links to the shards in LATENTS_FOLDER. Their pages stay in memory: no disk is part of it.
 """
 
 from __future__ import annotations
