@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 FINE = ("ready", "done")
 WRONG = ("missing", "no pixel size", "unreadable", "incomplete", "no tissue", "changed", "unusable", "quarantined")
 WORDS = FINE + WRONG
-SECONDS_PER_SLIDE = 2.5
-BYTES_PER_TILE, BYTES_PER_SLIDE = 75_000, 3_000_000
+SECONDS_PER_SLIDE = 0.8
+BYTES_PER_TILE, BYTES_PER_SLIDE = 75_000, 3_500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def cost(found: list[Found], workers: int) -> dict[str, float | int]:
     """Hours, gigabytes and objects of the slides that are ready; figures: `docs/benchmarks.md`."""
     ready = [each for each in found if each.word == "ready"]
     tiles = sum(each.tiles for each in ready)
-    seconds = (SECONDS_PER_SLIDE * len(ready) + SECONDS_PER_TILE * 2 * tiles) / max(workers, 1)
+    seconds = (SECONDS_PER_SLIDE * len(ready) + SECONDS_PER_TILE * tiles) / max(workers, 1)
     size = BYTES_PER_SLIDE * len(ready) + BYTES_PER_TILE * tiles
     return {
         "tiles": tiles,
