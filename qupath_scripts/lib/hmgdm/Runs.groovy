@@ -83,7 +83,7 @@ class Runs {
 
     /** Ours among `objects` that `run` would take the place of with `by`. */
     static List<PathObject> replaced(Map run, Collection<PathObject> objects, Collection<PathObject> by) {
-        new Place(run).replaced(objects, by)
+        new Place(run).replaced(Tag.ours(objects), by)
     }
 
     /** Ours that no run of the list owns: imported by hand, or with a list that was lost. */
