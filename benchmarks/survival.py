@@ -11,7 +11,6 @@ The same tile images recur in many slides; where they lie does not.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import time
 from collections.abc import Sequence
@@ -30,6 +29,8 @@ from hmgdm_plugin.survival.concordance import concordance
 from hmgdm_plugin.survival.fit import Patient, outcomes_of, patient_of
 from hmgdm_plugin.survival.slides import SlideFeatures
 from hmgdm_plugin.training.labelled import data_root
+from hmgdm_plugin.zoo.digest import verify
+from hmgdm_plugin.zoo.load import find
 
 SIDE = 8  # tiles along a slide
 EFFECT = 1.5
@@ -84,7 +85,7 @@ def _arranged(rng: np.random.Generator) -> NDArray[np.bool_]:
 def real_tiles(model: str, cache: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Embeddings of real tiles, the upper and the lower 40 % by number of nuclei; computed once, kept in `cache`."""
     tiles = build(data_root(), ("monuseg", "tnbc"))
-    path = cache / f"tiles-{hashlib.sha256(model.encode()).hexdigest()[:12]}.npz"
+    path = cache / f"tiles-{verify(find(model))[:12]}.npz"
     if not path.exists():
         from hmgdm_plugin.analysis.labelled import encoded_tiles
         from hmgdm_plugin.zoo.load import load
