@@ -25,6 +25,7 @@ from .sources import Source, open_source, read_errors
 
 ENLARGED = 1.02  # a level this much too coarse is taken: nobody sees it, and the next costs four times as much
 EDGE_BYTES = 1 << 16
+_LONGEST_NAME = 255  # bytes, of one name in the file systems in use
 
 
 def open_slide(path: Path, mpp: float | None = None) -> Slide:
@@ -44,7 +45,8 @@ def open_slide(path: Path, mpp: float | None = None) -> Slide:
     """
     path = Path(path)
     if not os.path.isfile(path):
-        problem = "is a folder" if os.path.isdir(path) else "no such file"
+        long = len(os.fsencode(path.name)) > _LONGEST_NAME
+        problem = "is a folder" if os.path.isdir(path) else "file name too long" if long else "no such file"
         raise InputError(f"{path}: {problem}", "give the path of a slide file")
     with _reading(path):
         source = open_source(path)
