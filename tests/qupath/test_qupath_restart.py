@@ -1,0 +1,88 @@
+"""The menu in QuPath's window over restarts: it comes back beside a startup script of one's own, and goes for good."""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+REPO = Path(__file__).resolve().parents[2]
+QUPATH = Path(os.environ.get("PAQUO_QUPATH_DIR", "no QuPath"))
+pytestmark = [
+    pytest.mark.qupath,
+    pytest.mark.skipif(not QUPATH.is_dir(), reason="no QuPath: set PAQUO_QUPATH_DIR to its folder"),
+    pytest.mark.skipif(shutil.which("Xvfb") is None, reason="no virtual screen: install xvfb"),
+]
+STARTS = ("install", "back", "gone")
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory, saved_model, pyramid_slide):
+    """Of a classification: probabilities, and tiles in the colour that the card gives their class."""
+    folder = tmp_path_factory.mktemp("results ä") / "run"
+    command = [sys.executable, "-m", "hmgdm_plugin.cli", "predict", pyramid_slide, "--model", saved_model]
+    command += ["--heads", "grade", "--results-dir", folder, "--columns", "--workers", "1"]
+    subprocess.run(list(map(str, command)), capture_output=True, check=True, timeout=300)
+    with np.load(folder / "columns" / pyramid_slide.stem / "tiles.npz") as columns:
+        classes = json.loads(bytes(columns["header"]))["classes"]
+    assert classes == [{"name": "HMGDM: benign", "color": [0, 120, 0]}]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def starts(tmp_path_factory, results, pyramid_slide):
+    """What each start of QuPath found; they share their preferences, and each was quit as from its menu."""
+    out = tmp_path_factory.mktemp("restart")
+    scripts = out / "scripts ü"
+    shutil.copytree(REPO / "qupath_scripts", scripts)
+    own = out / "my startup.groovy"
+    shutil.copy(REPO / "tests" / "scripts" / "restart.groovy", own)
+    screen = f":{random.randrange(200, 900)}"
+    xvfb = subprocess.Popen(["Xvfb", screen, "-screen", "0", "1500x1000x24", "-nolisten", "tcp"])
+    found = {}
+    try:
+        time.sleep(1)
+        for start in STARTS:
+            options = {"hmgdm.test.out": out, "hmgdm.test.scripts": scripts, "hmgdm.test.own": own}
+            options |= {"hmgdm.test.slide": pyramid_slide, "hmgdm.test.results": results}
+            options |= {"hmgdm.test.class": "HMGDM: benign", "hmgdm.test.layer": "Heat map: p(benign)"}
+            options |= {"hmgdm.test.start": start, "java.util.prefs.userRoot": out / "prefs"}
+            if start == "install":  # later ones have it from the preferences alone
+                options["qupath.startup.script"] = own
+            words = " ".join(f'"-D{key}={value}"' for key, value in options.items())
+            environment = {**os.environ, "DISPLAY": screen, "JDK_JAVA_OPTIONS": f"-Xmx2g {words}"}
+            subprocess.run([QUPATH / "bin" / "QuPath", "-q"], env=environment, check=False, timeout=60)
+            found[start] = json.loads((out / f"{start}.json").read_text("utf-8"))
+            found[start]["own script"] = (out / f"{start}.ran").read_text("utf-8")
+    finally:
+        xvfb.terminate()
+        xvfb.wait()
+    return found | {"own": str(own), "ours": str(scripts / "hmgdm_startup.groovy")}
+
+
+def test_the_menu_is_there_after_a_restart_and_ones_own_startup_script_ran(starts):
+    for start in STARTS:
+        assert "error" not in starts[start]
+        assert starts[start]["own script"] == "ran\n", "once"
+    there = {"entry": True, "bar": True, "startup": starts["ours"], "settings": 6}
+    none = {"entry": False, "bar": False, "startup": starts["own"], "settings": 0}
+    assert starts["install"]["before"] == none
+    assert starts["install"]["seen"] == starts["back"]["seen"] == there
+
+
+def test_the_menu_removed_stays_away_and_ones_own_startup_script_is_set_again(starts):
+    none = {"entry": False, "bar": False, "startup": starts["own"], "settings": 0}
+    assert starts["back"]["after"] == starts["gone"]["seen"] == none
+
+
+def test_a_layer_of_class_probabilities_is_shown_and_the_projects_colour_of_a_class_wins(starts):
+    back = starts["back"]
+    assert {"Heat map: p(benign)", "Heat map: p(malignant)"} <= set(back["layers"])
+    assert "P(benign)" in back["legend"]
+    assert back["colours"] == {"HMGDM: benign": 0x010203}, "the card says 0, 120, 0"
