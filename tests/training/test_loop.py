@@ -203,7 +203,8 @@ def test_minutes_stand_in_for_epochs_and_a_spent_budget_is_not_spent_again(laten
     log, model = trained(latents, tmp_path / "run", minutes=0.5 / 60, epochs=1, checkpoint_minutes=1e-9)
     assert 0.5 <= log.worked_s < 1.5
     assert log.rows[-1]["graphs"] > 2 * 11  # epochs of 11 graphs went by
-    assert log.rows[-1]["lr"] < 0.25 * max(row["lr"] for row in log.rows)  # it falls with the time spent, in steps as long as the machine takes
+    highest = max(row["lr"] for row in log.rows)
+    assert log.rows[-1]["lr"] < 0.25 * highest  # it falls with the time spent; a loaded machine takes long steps
     again, same = trained(latents, tmp_path / "run", minutes=0.5 / 60, epochs=1, checkpoint_minutes=1e-9)
     assert (again.worked_s, again.rows) == (log.worked_s, log.rows)
     assert all(bool((a == b).all()) for a, b in zip(model.parameters(), same.parameters(), strict=True))
