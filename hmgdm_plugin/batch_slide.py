@@ -16,6 +16,7 @@ from .schema import run
 from .schema.entry import SlideEntry
 from .schema.errors import InputError, RunError
 from .schema.events import Events, Relayed
+from .schema.folder import RunFolder
 from .schema.options import BatchOptions, PredictOptions
 
 PARTS = "nuclei-part-"  # what `hmgdm nuclei` writes for each slide
@@ -103,7 +104,7 @@ class SlideJob:
             refuse_other_crop(entry, slides[0].frame)
             fingerprint = slides[0].fingerprint()
             plan = planned(slides[0], self._model, options, events, work)
-            done = predict_planned([plan], self._model, run.RunFolder(made), options, events, "batch", work)
+            done = predict_planned([plan], self._model, RunFolder(made), options, events, "batch", work)
             quality = quality_of(plan, self._model.card, _novel_share(done["summary"]))
             facts = {"overlay": done["overlay"].relative_to(made).as_posix(), **quality}
             run.write_whole(made / run.SLIDE, json.dumps(facts, indent=2) + "\n")

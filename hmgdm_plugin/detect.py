@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .graph.compiled import NUCLEI, compiling
 from .schema import run
 from .schema.events import Events
+from .schema.folder import RunFolder
 from .schema.options import NucleiOptions
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def nuclei(options: NucleiOptions, events: Events) -> Mapping[str, Any]:
     from .analysis.detector import detector, searched
     from .analysis.plan import drawn_regions, opened, record, write_summary
 
-    folder = run.RunFolder(options.results_dir, overwrite=options.overwrite)
+    folder = RunFolder(options.results_dir, overwrite=options.overwrite)
     with opened(options) as slides:
         found = detector(options.model, options.device, options.precision, events)
         searches = [searched(slide, found, drawn_regions(slide, options, events), events) for slide in slides]
@@ -50,7 +51,7 @@ def nuclei(options: NucleiOptions, events: Events) -> Mapping[str, Any]:
     }
 
 
-def _slide(search: Search, folder: run.RunFolder, options: NucleiOptions, events: Events) -> dict[str, Any]:
+def _slide(search: Search, folder: RunFolder, options: NucleiOptions, events: Events) -> dict[str, Any]:
     """Search one slide and stage its files; returns its row of the summary."""
     from .analysis.counted import Counted
     from .qupath.columns import recorded

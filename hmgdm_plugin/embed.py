@@ -8,6 +8,7 @@ from typing import Any
 from .graph.compiled import compiling
 from .schema import run
 from .schema.events import Events
+from .schema.folder import RunFolder
 from .schema.options import EmbedOptions
 
 
@@ -24,7 +25,7 @@ def embed(options: EmbedOptions, events: Events) -> Mapping[str, Any]:
     from .analysis.identity import Ids, add_features, feature_file
     from .analysis.plan import estimate, loaded, opened, planned, record
 
-    folder = run.RunFolder(options.results_dir, overwrite=options.overwrite)
+    folder = RunFolder(options.results_dir, overwrite=options.overwrite)
     with opened(options) as slides:
         model = loaded(options, events)
         plans = [planned(slide, model, options, events) for slide in slides]

@@ -16,6 +16,7 @@ from .schema import run
 from .schema.errors import InputError
 from .schema.evaluation import ON_PIXELS, TRAINED, EvaluateSettings, RowSettings
 from .schema.events import Events
+from .schema.folder import run_record
 from .schema.options import EvaluateOptions
 from .schema.run import writing
 from .schema.settings import PretrainSettings, read_toml
@@ -139,6 +140,6 @@ def _written(
     reading = "" if settings.reading is None else beside(options.settings, settings.reading).read_text("utf-8")
     found = Evidence(settings, scored, {row: costs for row, (_, costs) in made.items()}, reading, len(ground.pixels()))
     written = write(found, folder, options)
-    record = run.run_record("evaluate", settings.model_dump(mode="json"), notes=ground.events.notes)
+    record = run_record("evaluate", settings.model_dump(mode="json"), notes=ground.events.notes)
     run.write_whole(folder / run.RECORD, json.dumps(record, indent=2, default=str) + "\n")
     return written

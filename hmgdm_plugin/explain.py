@@ -14,6 +14,7 @@ from .graph.compiled import compiling
 from .schema import run
 from .schema.errors import InputError
 from .schema.events import Events
+from .schema.folder import RunFolder
 from .schema.options import ExplainOptions
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def explain(options: ExplainOptions, events: Events) -> Mapping[str, Any]:
     from .analysis.answers import chosen
     from .analysis.plan import estimate, loaded, opened, planned, record
 
-    folder = run.RunFolder(options.results_dir, run.EXPLAIN_RECORD, options.overwrite)
+    folder = RunFolder(options.results_dir, run.EXPLAIN_RECORD, options.overwrite)
     with opened(options) as slides:
         model = loaded(options, events)
         _, shown = chosen(model.card, (options.head,) if options.head else (), options.head)
@@ -76,7 +77,7 @@ class _Job:
     output: int
     options: ExplainOptions
     without: set[str]
-    folder: run.RunFolder
+    folder: RunFolder
     events: Events
 
 

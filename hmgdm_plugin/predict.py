@@ -12,6 +12,7 @@ import numpy as np
 from .graph.compiled import compiling
 from .schema import run
 from .schema.events import Events
+from .schema.folder import RunFolder
 from .schema.options import PredictOptions
 
 if TYPE_CHECKING:
@@ -35,9 +36,9 @@ def predict(options: PredictOptions, events: Events, verb: str = "predict") -> M
     from .analysis.answers import chosen
     from .analysis.plan import estimate, loaded, opened, planned
 
-    folder = run.RunFolder(options.results_dir, overwrite=options.overwrite)
+    folder = RunFolder(options.results_dir, overwrite=options.overwrite)
     if options.explain:
-        run.RunFolder(options.results_dir, run.EXPLAIN_RECORD, options.overwrite)  # refuses what explain left there
+        RunFolder(options.results_dir, run.EXPLAIN_RECORD, options.overwrite)  # refuses what explain left there
     with opened(options) as slides:
         model = loaded(options, events)
         chosen(model.card, options.heads, options.show)
@@ -50,7 +51,7 @@ def predict(options: PredictOptions, events: Events, verb: str = "predict") -> M
 def predict_planned(
     plans: Sequence[Plan],
     model: LoadedModel,
-    folder: run.RunFolder,
+    folder: RunFolder,
     options: PredictOptions,
     events: Events,
     verb: str,
@@ -91,7 +92,7 @@ class _Job:
     heads: Sequence[Head]
     shown: Head
     options: PredictOptions
-    folder: run.RunFolder
+    folder: RunFolder
     events: Events
     blocks: Path | None = None
 

@@ -18,6 +18,7 @@ import numpy as np
 from .schema import run
 from .schema.errors import InputError
 from .schema.events import Events
+from .schema.folder import RunFolder, run_record
 from .schema.run import writing
 from .schema.settings import HeadSettings, HeadsSettings, read_toml
 from .schema.studies import ClassifySettings, SurvivalSettings
@@ -70,7 +71,7 @@ def train_survival(settings_path: Path, results_dir: Path, events: Events) -> Ma
     from .survival.slides import feature_files
 
     settings = _resolved(settings_path)
-    folder = run.RunFolder(results_dir)
+    folder = RunFolder(results_dir)
     torch.set_num_threads(1)
     outcomes = read_outcomes(settings.outcome, settings.outcome.path)
     cohort = joined(feature_files(settings.features), outcomes, settings, events)
@@ -79,7 +80,7 @@ def train_survival(settings_path: Path, results_dir: Path, events: Events) -> Ma
     with folder, writing(results_dir):
         write_study(folder, study, cohort, rows, settings, events)
         facts = {"seed": settings.seed, "notes": events.notes, "epochs": [fitted.epoch for fitted in study.fitted]}
-        done = folder.commit(run.run_record("train survival", settings.model_dump(mode="json"), **facts))
+        done = folder.commit(run_record("train survival", settings.model_dump(mode="json"), **facts))
     return {name: done[name] for name in (run.REPORT, run.METRICS_CSV, run.PREDICTIONS, run.RISK_WEIGHTS)}
 
 
@@ -108,7 +109,7 @@ def train_classify(settings_path: Path, results_dir: Path, events: Events) -> Ma
     from .zoo.load import load
 
     settings = read_toml(settings_path, ClassifySettings)
-    folder = run.RunFolder(results_dir)
+    folder = RunFolder(results_dir)
     torch.set_num_threads(1)
     named = beside(settings_path, settings.model)
     model = load(named if named.exists() else str(settings.model))
@@ -118,7 +119,7 @@ def train_classify(settings_path: Path, results_dir: Path, events: Events) -> Ma
     with folder, writing(results_dir):
         write_study(folder, study, fitting, classify.measured(study), events.notes)
         facts = {"seed": settings.seed, "encoder_at_start": study.started_from, "model_digest": model.digest}
-        done = folder.commit(run.run_record("train classify", settings.model_dump(mode="json"), **facts))
+        done = folder.commit(run_record("train classify", settings.model_dump(mode="json"), **facts))
     found = {name: done[name] for name in (run.REPORT, run.METRICS_CSV, run.PREDICTIONS)}
     return {**found, "model": results_dir / run.model_folder(model_name(model, settings))}
 

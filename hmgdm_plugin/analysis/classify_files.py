@@ -12,7 +12,7 @@ from ..qupath.overlay import palette
 from ..report import study as pages
 from ..report.page import Picture
 from ..schema import run
-from ..schema.run import RunFolder
+from ..schema.folder import RunFolder
 from ..schema.studies import ClassifySettings
 from ..training.calibration import reliability
 from ..zoo.card import Card, Head, HeadClass, Score

@@ -15,6 +15,7 @@ from ..qupath.ids import object_id, run_tag
 from ..report import pictures
 from ..report.heatmap import heatmap_tiff
 from ..schema import run
+from ..schema.folder import RunFolder
 from ..schema.space import Tile
 from .objects import NUCLEUS_CLASS, NUCLEUS_RGB
 from .placed import Placed
@@ -71,7 +72,7 @@ class Counted:
         row["notes"] = " | ".join(search.notes)
         return row
 
-    def draw(self, folder: run.RunFolder, events: Events) -> None:
+    def draw(self, folder: RunFolder, events: Events) -> None:
         """Stage the density on the slide, the same as numbers, and two fields with their outlines."""
         search = self.search
         name, frame = search.slide.name, search.slide.frame
@@ -89,7 +90,7 @@ class Counted:
             self._draw_field(folder, squares[int(typical)], "nuclei", "a typical density")
             self._draw_field(folder, squares[int(order[-1])], "nuclei-densest", "the highest density")
 
-    def _draw_field(self, folder: run.RunFolder, square: Tile, what: str, where: str) -> None:
+    def _draw_field(self, folder: RunFolder, square: Tile, what: str, where: str) -> None:
         slide = self.search.slide
         side = SHOWN_UM / slide.frame.mpp
         x, y = (at + square.side_px / 2 - side / 2 for at in (square.x_px, square.y_px))

@@ -14,6 +14,7 @@ from ..qupath.geojson import Feature
 from ..report import page, pictures
 from ..report.sentences import faithfulness, importance_meaning, importance_unit
 from ..schema import run
+from ..schema.folder import RunFolder
 from .answers import TOP_ENTITIES, TopEntity
 from .crops import crop_of
 from .faithful import ORDERS
@@ -45,7 +46,7 @@ class _Field:
 class Explanation:
     """Gathers what `explain` shows of one slide."""
 
-    def __init__(self, plan: Plan, model: LoadedModel, shown: Head, folder: run.RunFolder) -> None:
+    def __init__(self, plan: Plan, model: LoadedModel, shown: Head, folder: RunFolder) -> None:
         self.plan, self.model, self.shown = plan, model, shown
         self.folder = folder
         self.top: list[TopEntity] = []

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from ..qupath.ids import run_tag
 from ..schema.errors import InputError
 from ..schema.events import Events
+from ..schema.folder import RunFolder, run_record
 from ..schema.options import CommonOptions, EmbedOptions, SlideOptions
-from ..schema.run import SUMMARY, RunFolder, run_record
+from ..schema.run import SUMMARY
 from ..schema.space import Tile
 
 if TYPE_CHECKING:

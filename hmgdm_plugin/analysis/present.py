@@ -12,6 +12,7 @@ from ..report import page, pictures
 from ..report.crop import crop_png
 from ..report.sentences import importance_meaning, importance_unit
 from ..schema import run
+from ..schema.folder import RunFolder
 from .crops import crop_of
 from .encode import encode_tiles
 from .novel import NAMES, RGBS, novel_share, sentence
@@ -45,7 +46,7 @@ class Presentation:
         heads: Sequence[Head],
         shown: Head,
         answers: SlideAnswers,
-        folder: run.RunFolder,
+        folder: RunFolder,
         events: Events,
     ) -> None:
         self.plan, self.model, self.heads, self.shown = plan, model, heads, shown

@@ -11,7 +11,7 @@ import numpy as np
 import tomli_w
 
 from ..schema import run
-from ..schema.run import RunFolder
+from ..schema.folder import RunFolder
 from ..schema.settings import Settings
 
 

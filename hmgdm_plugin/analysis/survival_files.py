@@ -13,7 +13,7 @@ from ..report.page import Picture
 from ..report.pictures import curves
 from ..schema import run
 from ..schema.events import Events
-from ..schema.run import RunFolder
+from ..schema.folder import RunFolder
 from ..schema.studies import SurvivalSettings
 from ..survival.cox import baseline_hazard
 from ..survival.curves import kaplan_meier, logrank_p, numbers_at_risk

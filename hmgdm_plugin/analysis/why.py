@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from ..schema import run
+from ..schema.folder import RunFolder
 from .explanation import Explanation
 from .faithful import Explained, Faithfulness, explained
 from .novel import COLUMN, novel_share, sentence, warning
@@ -36,7 +37,7 @@ class Why:
     """
 
     def __init__(
-        self, plan: Plan, model: LoadedModel, shown: Head, output: int, folder: run.RunFolder, events: Events, seed: int
+        self, plan: Plan, model: LoadedModel, shown: Head, output: int, folder: RunFolder, events: Events, seed: int
     ) -> None:
         self.plan, self.model, self.shown, self.output = plan, model, shown, output
         self.folder, self.events = folder, events

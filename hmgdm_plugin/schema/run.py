@@ -1,26 +1,18 @@
-"""The run folder: the one place that spells output names, and writes them whole or not at all.
+"""The one place that spells output names, and how a file is written: whole or not at all.
 
-Files are written under a hidden staging folder and renamed into place by `commit`; a run that fails or is
-ended leaves nothing behind. Slide names never become paths unchecked: `safe_name` sees to that.
+Slide names never become paths unchecked: `safe_name` sees to that.
 """
 
 from __future__ import annotations
 
 import errno
-import json
 import os
-import platform
 import re
-import shutil
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
-from typing import Any
 
-from .errors import HmgdmError, InputError
+from .errors import InputError
 
 RECORD, REPORT, SUMMARY = "run.json", "report.html", "summary.csv"
 METRICS_JSON, METRICS_CSV, PREDICTIONS, RESOLVED = "metrics.json", "metrics.csv", "predictions.csv", "settings.toml"
@@ -31,7 +23,6 @@ EXPLAIN_RECORD, EXPLAIN_REPORT = "run-explain.json", "explain.html"
 GEOJSON = "geojson"
 BATCH, FAILURES, SLIDE, DIFFERENCES = "batch.json", "failures.csv", "slide.json", "differences.csv"
 _DISK = {errno.ENOSPC: "the disk is full", errno.EROFS: "the disk is read-only", errno.EDQUOT: "the quota is used up"}
-PACKAGES = ("hmgdm-plugin", "torch", "torch-geometric", "numpy", "numba", "tiffslide", "openslide-python", "shapely")
 
 
 def tiles_geojson(slide: str) -> str:
@@ -180,71 +171,6 @@ def safe_name(text: str) -> str:
     return re.sub(r"[^\w.-]+", "_", text).lstrip(".")[:80] or "slide"
 
 
-class RunFolder:
-    """Results of one run; use as a context manager, then `commit` what was staged.
-
-    Parameters
-    ----------
-    root : Path
-        The results folder; made if missing.
-    record : str
-        Name of the run record of this verb; its presence marks a finished run.
-    overwrite : bool
-        Replace the files of an earlier run of the same verb.
-
-    Raises
-    ------
-    InputError
-        The folder holds another run, holds something else, or cannot be written.
-    """
-
-    def __init__(self, root: Path, record: str = RECORD, overwrite: bool = False) -> None:
-        self.root = Path(root)
-        self._record = record
-        self._stage = self.root / f".partial-{os.getpid()}"
-        self._made_root = False
-        self._check(overwrite)
-
-    def __enter__(self) -> RunFolder:
-        with writing(self.root):
-            self._made_root = not self.root.exists()
-            self._stage.mkdir(parents=True)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        shutil.rmtree(self._stage, ignore_errors=True)
-        if self._made_root and self.root.is_dir() and not any(self.root.iterdir()):
-            self.root.rmdir()
-
-    def stage(self, name: str) -> Path:
-        """Where to write the file that `commit` will move to `root / name`; its folder exists."""
-        path = self._stage / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
-
-    def commit(self, record: dict[str, Any]) -> dict[str, Path]:
-        """Move every staged file into place, the run record last; returns name > final path."""
-        with writing(self.root):
-            names = sorted(str(p.relative_to(self._stage)) for p in self._stage.rglob("*") if p.is_file())
-            self.stage(self._record).write_text(json.dumps(record, indent=2, default=str) + "\n", "utf-8")
-            for name in [*names, self._record]:
-                (self.root / name).parent.mkdir(parents=True, exist_ok=True)
-                os.replace(self._stage / name, self.root / name)
-        return {name: self.root / name for name in [*names, self._record]}
-
-    def _check(self, overwrite: bool) -> None:
-        if self.root.exists() and not self.root.is_dir():
-            raise InputError(f"{self.root}: is a file", "give a folder as --results-dir")
-        if (self.root / self._record).exists() and not overwrite:
-            fix = "pass --overwrite or another --results-dir"
-            raise InputError(f"{self.root}: holds the results of another run", fix)
-        known = any((self.root / name).exists() for name in (RECORD, EXPLAIN_RECORD))
-        others = [p for p in self.root.iterdir() if not p.name.startswith(".partial-")] if self.root.is_dir() else []
-        if others and not known:
-            fix = "give an empty or new --results-dir"
-            raise InputError(f"{self.root}: is not empty and not a results folder", fix)
-
-
 @contextmanager
 def writing(where: Path) -> Iterator[None]:
     """Turn a full, read-only or forbidden disk into one sentence with its fix."""
@@ -270,26 +196,3 @@ def write_whole(path: Path, text: str) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def run_record(verb: str, options: dict[str, Any], **facts: Any) -> dict[str, Any]:
-    """What makes a run repeatable: arguments, versions, device, seed, digests."""
-    return {
-        "verb": verb,
-        "options": options,
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "python": sys.version.split()[0],
-        "platform": platform.platform(),
-        "packages": {name: _version(name) for name in PACKAGES},
-        **facts,
-    }
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"
-
-
-__all__ = ["HmgdmError", "RunFolder", "run_record", "safe_name", "writing"]

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from hmgdm_plugin.schema import run
 from hmgdm_plugin.schema.errors import InputError
-from hmgdm_plugin.schema.run import RunFolder, run_record, safe_name, writing
+from hmgdm_plugin.schema.folder import RunFolder, run_record
+from hmgdm_plugin.schema.run import safe_name, writing
 
 
 def _everything(folder: Path) -> list[str]:
