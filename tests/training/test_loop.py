@@ -200,12 +200,12 @@ def test_auto_precision_is_what_the_device_has() -> None:
 
 
 def test_minutes_stand_in_for_epochs_and_a_spent_budget_is_not_spent_again(latents: Path, tmp_path: Path) -> None:
-    log, model = trained(latents, tmp_path / "run", minutes=0.5 / 60, epochs=1, checkpoint_minutes=1e-9)
-    assert 0.5 <= log.worked_s < 1.5
+    budget = 1.5 / 60  # long beside one step, even where other processes take most of the machine
+    log, model = trained(latents, tmp_path / "run", minutes=budget, epochs=1, checkpoint_minutes=1e-9)
+    assert 1.5 <= log.worked_s < 2.5
     assert log.rows[-1]["graphs"] > 2 * 11  # epochs of 11 graphs went by
-    highest = max(row["lr"] for row in log.rows)
-    assert log.rows[-1]["lr"] < 0.25 * highest  # it falls with the time spent; a loaded machine takes long steps
-    again, same = trained(latents, tmp_path / "run", minutes=0.5 / 60, epochs=1, checkpoint_minutes=1e-9)
+    assert log.rows[-1]["lr"] < 0.1 * max(row["lr"] for row in log.rows)  # it falls with the time spent
+    again, same = trained(latents, tmp_path / "run", minutes=budget, epochs=1, checkpoint_minutes=1e-9)
     assert (again.worked_s, again.rows) == (log.worked_s, log.rows)
     assert all(bool((a == b).all()) for a, b in zip(model.parameters(), same.parameters(), strict=True))
     with pytest.raises(InputError, match="minutes = 1 for 2 processes; give epochs instead"):
