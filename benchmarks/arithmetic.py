@@ -20,8 +20,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from hmgdm_plugin.model.batch import LatentBatch
-from hmgdm_plugin.model.hmgdm import Draw
 from hmgdm_plugin.model.products import product
+from hmgdm_plugin.model.restored import Draw
 
 Shape = tuple[int, int, int]
 ROWS = 4096  # of the product that stands for attention

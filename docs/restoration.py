@@ -22,7 +22,7 @@ from torch import Tensor
 
 from hmgdm_plugin.graph.build import build
 from hmgdm_plugin.model.batch import LatentBatch
-from hmgdm_plugin.model.hmgdm import Restored
+from hmgdm_plugin.model.restored import Restored
 from hmgdm_plugin.schema.graph import batched
 from hmgdm_plugin.schema.space import Tile
 from hmgdm_plugin.slide.reader import open_slide

@@ -7,7 +7,7 @@ the hidden part, encode the visible part, restore the hidden part from both, com
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -23,59 +23,10 @@ from .layout import Layout, Stream
 from .noise import Noise
 from .posterior import Posterior
 from .readout import Readout
+from .restored import Draw, Restored, part_weight
 from .rows import Mixture
-from .segments import segment_mean
 from .split import dual_split
 from .topology import Topology
-
-
-@dataclass(frozen=True)
-class Draw:
-    """All chance of one training step: what is hidden (N,) and (M,) bool, steps (B,), noise of the hidden rows."""
-
-    hide_vertices: Tensor
-    hide_edges: Tensor
-    steps: Tensor
-    vertex_noise: Tensor
-    edge_noise: Tensor
-
-
-@dataclass(frozen=True)
-class Restored:
-    """Hidden vertices or edges after the decoder.
-
-    `rows` (R,) of the batch; `mixture`, of which `noisy` is made; `features` (R, h), of which `last` makes the
-    correction u; per graph (B,): `loss`, `trivial` (loss of the predictor without context), `counted` (False where
-    nothing was hidden).
-    """
-
-    rows: Tensor
-    mixture: Mixture
-    features: Tensor
-    last: nn.Linear
-    loss: Tensor
-    trivial: Tensor
-    counted: Tensor
-
-    @property
-    def noisy(self) -> Tensor:
-        """x_t (R, d); worked out when it is asked for."""
-        return self.mixture.all()
-
-    @property
-    def correction(self) -> Tensor:
-        """u (R, d), of which and `noisy` `Noise.clean` makes the estimate of x_0; worked out when it is asked for."""
-        return self.last(self.features)
-
-    @property
-    def mean_loss(self) -> Tensor:
-        """Mean over the graphs that count."""
-        return self.loss.sum() / self.counted.sum().clamp(min=1)
-
-    @property
-    def mean_trivial(self) -> Tensor:
-        """The same of the trivial predictor."""
-        return self.trivial.sum() / self.counted.sum().clamp(min=1)
 
 
 class HMGDM(nn.Module):
@@ -134,8 +85,8 @@ class HMGDM(nn.Module):
         for stream, parts in ((self.encoder.vertex, vertex_parts), (self.encoder.edge, edge_parts)):
             if stream is not None and isinstance(stream.attributes, nn.Linear):
                 balance(stream.attributes, parts)
-        self.register_buffer("vertex_weight", _part_weight(vertex_parts), persistent=False)
-        self.register_buffer("edge_weight", _part_weight(edge_parts), persistent=False)
+        self.register_buffer("vertex_weight", part_weight(vertex_parts), persistent=False)
+        self.register_buffer("edge_weight", part_weight(edge_parts), persistent=False)
 
     def forward(self, batch: LatentBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Losses of one training step on fresh chance from `generator`.
@@ -193,13 +144,27 @@ class HMGDM(nn.Module):
         noisy_x = self._noisy(batch.x, layout.vertices, draw.vertex_noise, draw.steps)
         noisy_f = self._noisy(batch.edge_attr, layout.edges, draw.edge_noise, draw.steps)
         x, f = self._decoded(batch, encoded, noisy_x, noisy_f, draw.steps, layout)
-        vertex = self._compare(
-            batch.x, layout.vertices, noisy_x, (x, self.vertex_head), draw.vertex_noise, draw.steps, self.vertex_weight
+        vertex = Restored.of(
+            self.noise,
+            batch.x,
+            layout.vertices,
+            noisy_x,
+            (x, self.vertex_head),
+            draw.vertex_noise,
+            draw.steps,
+            self.vertex_weight,
         )
         if f is None or self.edge_head is None:
             return vertex, None, kl
-        edge = self._compare(
-            batch.edge_attr, layout.edges, noisy_f, (f, self.edge_head), draw.edge_noise, draw.steps, self.edge_weight
+        edge = Restored.of(
+            self.noise,
+            batch.edge_attr,
+            layout.edges,
+            noisy_f,
+            (f, self.edge_head),
+            draw.edge_noise,
+            draw.steps,
+            self.edge_weight,
         )
         return vertex, edge, kl
 
@@ -253,29 +218,3 @@ class HMGDM(nn.Module):
 
     def _noisy(self, x0: Tensor, stream: Stream, noise: Tensor, steps: Tensor) -> Mixture:
         return self.noise.sample_rows(x0, stream.hidden, noise, steps[stream.hidden_batch])
-
-    def _compare(
-        self,
-        x0: Tensor,
-        stream: Stream,
-        noisy: Mixture,
-        given: tuple[Tensor, RestorationHead],
-        noise: Tensor,
-        steps: Tensor,
-        weight: Tensor,
-    ) -> Restored:
-        """Loss per graph of the corrections that a head makes of rows (R, h), in the target's space."""
-        graph, graphs = stream.hidden_batch, steps.shape[0]
-        features, last = given[1].before_last(given[0]), given[1].last
-        distance, trivial = self.noise.distances(features, last, x0, stream.hidden, noise, steps[graph], weight)
-
-        def per_graph(rows: Tensor) -> Tensor:
-            return self.noise.loss_weight[steps] * segment_mean(rows[:, None], graph, graphs).squeeze(1)
-
-        counted = torch.bincount(graph, minlength=graphs) > 0
-        return Restored(stream.hidden, noisy, features, last, per_graph(distance), per_graph(trivial), counted)
-
-
-def _part_weight(parts: tuple[int, ...]) -> Tensor:
-    """Weight of each dimension: mean inside a block, blocks equal; sums to 1."""
-    return torch.cat([torch.full((size,), 1.0 / (size * len(parts))) for size in parts])

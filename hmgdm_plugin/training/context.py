@@ -19,8 +19,9 @@ from torch import Tensor
 
 from ..model.batch import LatentBatch
 from ..model.encoder import Encoded
-from ..model.hmgdm import HMGDM, Draw
+from ..model.hmgdm import HMGDM
 from ..model.layout import Layout, Stream
+from ..model.restored import Draw
 from ..model.segments import segment_mean
 from .log import Row
 from .shards import Shards

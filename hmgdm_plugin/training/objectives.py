@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ..model.autoencoder import EntityAutoencoder
 from ..model.batch import LatentBatch
-from ..model.hmgdm import HMGDM, Restored
+from ..model.hmgdm import HMGDM
+from ..model.restored import Restored
 from ..model.segments import segment_mean
 from .objective import Objective
 from .order import Ints

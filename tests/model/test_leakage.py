@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from hmgdm_plugin.model.batch import LatentBatch, subgraph
-from hmgdm_plugin.model.hmgdm import Draw
 from hmgdm_plugin.model.layout import Layout
+from hmgdm_plugin.model.restored import Draw
 
 SIZES = [12, 2, 1, 7, -3, 20, -1, 3]
 ABLATIONS = [

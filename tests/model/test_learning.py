@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from hmgdm_plugin.model.batch import LatentBatch
-from hmgdm_plugin.model.hmgdm import HMGDM, Draw
+from hmgdm_plugin.model.hmgdm import HMGDM
+from hmgdm_plugin.model.restored import Draw
 from hmgdm_plugin.model.segments import segment_mean
 from hmgdm_plugin.schema.settings import DiffusionSettings
 

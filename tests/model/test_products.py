@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from hmgdm_plugin.model import layers, products
+from hmgdm_plugin.model import layers, passes, products
 from hmgdm_plugin.model.layers import Linear, Mlp, linears
 from hmgdm_plugin.model.products import blocks, filled, product
 from hmgdm_plugin.model.rows import Mixture
@@ -24,7 +24,7 @@ def always(monkeypatch):
 def cut(request, always, monkeypatch):
     if request.param == "many blocks":
         monkeypatch.setattr(products, "HIGHEST", 70)
-        monkeypatch.setattr(layers, "HIGHEST", 70)
+        monkeypatch.setattr(passes, "HIGHEST", 70)
 
 
 def compare(got, wanted, leaves, upstream, atol):
