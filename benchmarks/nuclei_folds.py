@@ -16,7 +16,7 @@ from pathlib import Path
 from hmgdm_plugin.analysis.detector_folds import FINAL, Trainings
 from hmgdm_plugin.schema.events import Events
 from hmgdm_plugin.schema.nuclei import NucleiTrainingSettings
-from hmgdm_plugin.schema.settings import read_toml
+from hmgdm_plugin.schema.parsing import read_toml
 from hmgdm_plugin.train import beside
 from hmgdm_plugin.training.nuclei_table import read_images
 from hmgdm_plugin.zoo.card import NucleiCard, Training

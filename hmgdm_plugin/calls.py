@@ -34,7 +34,7 @@ def verb(context: Context, name: str, kind: str, needs: str = "", module: str = 
 
     def work() -> Mapping[str, Any]:
         from .schema import options as kinds
-        from .schema.settings import parse
+        from .schema.parsing import parse
 
         raw = {**(_read_request(request) if request else {}), **given}
         if needs and not raw.get(needs):

@@ -18,8 +18,9 @@ from .schema.evaluation import ON_PIXELS, TRAINED, EvaluateSettings, RowSettings
 from .schema.events import Events
 from .schema.folder import run_record
 from .schema.options import EvaluateOptions
+from .schema.parsing import read_toml
 from .schema.run import writing
-from .schema.settings import PretrainSettings, read_toml
+from .schema.settings import PretrainSettings
 from .train import beside
 
 if TYPE_CHECKING:

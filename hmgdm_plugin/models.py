@@ -113,7 +113,7 @@ def add_model(folder: Path, name: str, mpp: float | None) -> dict[str, str]:
     from .nuclei.keras import read_config, read_thresholds, read_weights
     from .nuclei.network import StarDistNetwork
     from .schema.nuclei import DetectorSettings
-    from .schema.settings import parse
+    from .schema.parsing import parse
     from .zoo.card import NucleiCard
     from .zoo.detector import save_stardist
     from .zoo.load import own_models

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from .schema.errors import InputError
 from .schema.events import Events
 from .schema.options import PretrainOptions
+from .schema.parsing import read_toml
 from .schema.run import GRAPHS, LATENTS, curve_csv, curve_png, evaluation_csv, writing
-from .schema.settings import PretrainSettings, SourceSettings, read_toml
+from .schema.settings import PretrainSettings, SourceSettings
 
 if TYPE_CHECKING:
     from .training.log import Log

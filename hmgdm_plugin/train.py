@@ -19,8 +19,9 @@ from .schema import run
 from .schema.errors import InputError
 from .schema.events import Events
 from .schema.folder import RunFolder, run_record
+from .schema.parsing import read_toml
 from .schema.run import writing
-from .schema.settings import HeadSettings, HeadsSettings, read_toml
+from .schema.settings import HeadSettings, HeadsSettings
 from .schema.studies import ClassifySettings, SurvivalSettings
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def _train(
     from .analysis.labelled import encode_labelled
     from .analysis.unlike import novelty_of
     from .training.clusters import fit_clusters
-    from .zoo.card import Score
+    from .zoo.measured import Score
     from .zoo.save import save_model
 
     torch.set_num_threads(1)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from .schema.errors import InputError
 from .schema.events import Events
+from .schema.parsing import read_toml
 from .schema.run import HELD_OUT, nuclei_training, writing
-from .schema.settings import read_toml
 from .train import beside
 
 if TYPE_CHECKING:
@@ -110,7 +110,8 @@ def _card(trainings: Trainings, judged: _Judged, detector: DetectorSettings) -> 
     from .analysis.detector_folds import FINAL
     from .nuclei.fit import minutes
     from .training.nuclei_scores import groups_of, scores_of
-    from .zoo.card import NucleiCard, NucleiScore, Training
+    from .zoo.card import NucleiCard, Training
+    from .zoo.measured import NucleiScore
 
     settings, images = trainings.settings, trainings.images
     scores = scores_of(judged.counts, [image.patient for image in judged.images], groups_of(judged.images))

@@ -20,7 +20,8 @@ from hmgdm_plugin.model.features import EntityFeatures
 from hmgdm_plugin.model.heads import ClusterHead, GatedHead
 from hmgdm_plugin.model.hmgdm import HMGDM
 from hmgdm_plugin.schema.settings import AutoencoderSettings, DiffusionSettings, GraphSettings
-from hmgdm_plugin.zoo.card import Card, Data, Head, HeadClass, Score
+from hmgdm_plugin.zoo.card import Card, Data, Head, HeadClass
+from hmgdm_plugin.zoo.measured import Score
 from hmgdm_plugin.zoo.save import save_model
 
 REPO = Path(__file__).resolve().parents[1]

@@ -12,6 +12,7 @@ import pytest
 
 from hmgdm_plugin.schema.evaluation import EvaluateSettings, RowSettings, YardstickSettings
 from hmgdm_plugin.schema.nuclei import NucleiSourceSettings, NucleiTrainingSettings, StarDistSettings
+from hmgdm_plugin.schema.parsing import parse
 from hmgdm_plugin.schema.settings import (
     AutoencoderSettings,
     DiffusionSettings,
@@ -22,7 +23,6 @@ from hmgdm_plugin.schema.settings import (
     Settings,
     SourceSettings,
     TrainingSettings,
-    parse,
 )
 from hmgdm_plugin.schema.studies import (
     ClassifySettings,

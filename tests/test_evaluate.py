@@ -21,7 +21,8 @@ from hmgdm_plugin.schema.errors import InputError
 from hmgdm_plugin.schema.evaluation import EvaluateSettings
 from hmgdm_plugin.schema.events import Events
 from hmgdm_plugin.schema.options import EvaluateOptions
-from hmgdm_plugin.schema.settings import PretrainSettings, parse
+from hmgdm_plugin.schema.parsing import parse
+from hmgdm_plugin.schema.settings import PretrainSettings
 from hmgdm_plugin.training.labelled import LabelledTile, write_csv
 from hmgdm_plugin.training.world import World
 from hmgdm_plugin.zoo.digest import SUMS, sums_of

@@ -19,11 +19,12 @@ from hmgdm_plugin.schema.errors import InputError
 from hmgdm_plugin.schema.events import Events
 from hmgdm_plugin.schema.options import PredictOptions
 from hmgdm_plugin.zoo import card as cards
+from hmgdm_plugin.zoo import measured
 from hmgdm_plugin.zoo.card import Card
 from hmgdm_plugin.zoo.load import load
 from hmgdm_plugin.zoo.save import save_model
 
-KNOWN = cards.Novelty(
+KNOWN = measured.Novelty(
     reads="looks",
     quantile=0.95,
     limit=0.01,

@@ -15,7 +15,8 @@ from ..schema import run
 from ..schema.folder import RunFolder
 from ..schema.studies import ClassifySettings
 from ..training.calibration import reliability
-from ..zoo.card import Card, Head, HeadClass, Score
+from ..zoo.card import Card, Head, HeadClass
+from ..zoo.measured import Score
 from ..zoo.save import save_model
 from .classify import Fitting, Study, final
 from .scores import write_scores

@@ -17,7 +17,8 @@ from ..evaluation.pixels import PATTERN, Pixels, write_pixels
 from ..graph.descriptors import NAMES
 from ..schema.evaluation import EvaluateSettings, RowSettings
 from ..schema.events import Events
-from ..schema.settings import PretrainSettings, SourceSettings, parse
+from ..schema.parsing import parse
+from ..schema.settings import PretrainSettings, SourceSettings
 from ..slide.reader import open_slide
 from ..training import stages
 from ..training.objective import Run

@@ -9,8 +9,9 @@ from .. import __version__
 from ..report import page
 
 if TYPE_CHECKING:
-    from ..zoo.card import Card, Head, Score
+    from ..zoo.card import Card, Head
     from ..zoo.load import LoadedModel
+    from ..zoo.measured import Score
 
 SHIPPED = "this model"
 

@@ -19,7 +19,7 @@ from ..schema.graph import batched
 from ..schema.space import Tile
 from ..training.novelty import QUANTILE, Spoilt, fit_novelty, judge_novelty
 from ..training.spoilt import SPOILT
-from ..zoo.card import Novelty
+from ..zoo.measured import Novelty
 from .labelled import encoded_tiles
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..schema.errors import InputError
 from ..schema.nuclei import StarDistSettings
-from ..schema.settings import parse
+from ..schema.parsing import parse
 from .network import layers
 
 CONFIG, THRESHOLDS = "config.json", "thresholds.json"

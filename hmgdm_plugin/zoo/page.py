@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from .card import CARD, About, Card, Data, Head, Novelty, NucleiCard, NucleiScore, Score
+from .card import CARD, About, Card, Data, Head, NucleiCard
+from .measured import Novelty, NucleiScore, Score
 
 PAGE = "card.md"
 

@@ -46,7 +46,8 @@ def hdf5(path: Path) -> None:
 
 def toml(path: Path) -> None:
     """As a model's card is read, and settings."""
-    from hmgdm_plugin.schema.settings import PretrainSettings, read_toml
+    from hmgdm_plugin.schema.parsing import read_toml
+    from hmgdm_plugin.schema.settings import PretrainSettings
     from hmgdm_plugin.zoo.card import Card
 
     kind = PretrainSettings if b"[[sources]]" in path.read_bytes() else Card

@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from hmgdm_plugin.schema.errors import InputError
 from hmgdm_plugin.schema.options import PredictOptions
-from hmgdm_plugin.schema.settings import GraphSettings, PretrainSettings, parse, read_toml
+from hmgdm_plugin.schema.parsing import parse, read_toml
+from hmgdm_plugin.schema.settings import GraphSettings, PretrainSettings
 
 SOURCE = {"path": "a", "name": "a", "licence": "CC0"}
 

@@ -15,7 +15,7 @@ from hmgdm_plugin.nuclei.matching import IOUS, matched
 from hmgdm_plugin.schema.errors import InputError
 from hmgdm_plugin.schema.events import Events
 from hmgdm_plugin.schema.nuclei import NucleiTrainingSettings
-from hmgdm_plugin.schema.settings import parse
+from hmgdm_plugin.schema.parsing import parse
 from hmgdm_plugin.train_nuclei import train_nuclei
 from hmgdm_plugin.training.nuclei_scores import groups_of, scores_of
 from hmgdm_plugin.training.nuclei_table import COLUMNS, LabelledImage, read_images

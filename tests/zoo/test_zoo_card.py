@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hmgdm_plugin.schema.errors import InputError
-from hmgdm_plugin.schema.settings import parse
+from hmgdm_plugin.schema.parsing import parse
 from hmgdm_plugin.zoo.card import CARD, Card, Head, as_toml, read_any_card, read_card
 from hmgdm_plugin.zoo.load import installed
 from hmgdm_plugin.zoo.page import PAGE, page

@@ -12,10 +12,11 @@ from hmgdm_plugin.models import list_models, show_model, verify_model
 from hmgdm_plugin.nuclei.network import StarDistNetwork
 from hmgdm_plugin.schema.errors import InputError
 from hmgdm_plugin.schema.nuclei import DetectorSettings, StarDistSettings
-from hmgdm_plugin.zoo.card import CARD, NucleiCard, NucleiScore, as_toml, read_card, read_nuclei_card
+from hmgdm_plugin.zoo.card import CARD, NucleiCard, as_toml, read_card, read_nuclei_card
 from hmgdm_plugin.zoo.detector import load_stardist, save_stardist
 from hmgdm_plugin.zoo.digest import SUMS, sums_of
 from hmgdm_plugin.zoo.load import PLACES, WEIGHTS
+from hmgdm_plugin.zoo.measured import NucleiScore
 from hmgdm_plugin.zoo.vector import synthetic_tile
 
 NETWORK = StarDistSettings(n_rays=8, grid=(2, 2), unet_n_depth=2, unet_n_filter_base=4, net_conv_after_unet=6)
