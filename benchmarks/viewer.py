@@ -12,11 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import random
 import shutil
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +26,8 @@ from hmgdm_plugin.qupath.geojson import Feature
 from hmgdm_plugin.qupath.ids import object_id, run_tag
 from hmgdm_plugin.schema.space import Frame
 from hmgdm_plugin.slide.reader import open_slide
+
+from .screen import open_qupath, virtual_screen
 
 REPO = Path(__file__).resolve().parents[1]
 SIDE_PX, TILE_PX, POINTS, MPP = 32_768, 256, 24, 0.5
@@ -127,18 +125,8 @@ def main() -> None:
     options = {f"hmgdm.bench.{key}": value for key, value in named.items()}
     options |= {"qupath.startup.script": REPO / "benchmarks" / "viewer.groovy"}
     options |= {"java.util.prefs.userRoot": folder / "prefs"}
-    words = " ".join(f'"-D{key}={value}"' for key, value in options.items())
-    screen = f":{random.randrange(200, 900)}"
-    xvfb = subprocess.Popen(["Xvfb", screen, "-screen", "0", "1500x1000x24", "-nolisten", "tcp"])
-    try:
-        time.sleep(1)
-        environment = {**os.environ, "DISPLAY": screen, "JDK_JAVA_OPTIONS": words, "QUPATH_JAVA_OPTS": "-Xmx2g"}
-        program = Path(os.environ["PAQUO_QUPATH_DIR"]) / "bin" / "QuPath"
-        with (folder / "log.txt").open("w") as log:
-            subprocess.run([program, "-q"], env=environment, check=False, timeout=1500, stdout=log, stderr=log)
-    finally:
-        xvfb.terminate()
-        xvfb.wait()
+    with virtual_screen() as screen, (folder / "log.txt").open("w") as log:
+        open_qupath(screen, options, timeout_s=1500, log=log)
     print((folder / "figures.txt").read_text("utf-8"), end="")
 
 

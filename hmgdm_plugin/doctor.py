@@ -187,7 +187,7 @@ def _models() -> Iterator[Check]:
 
 def _qupath() -> Iterator[Check]:
     """What exchanges with QuPath directly; GeoJSON files need none of it."""
-    from .qupath.project import scripts_folder
+    from .qupath.java import scripts_folder
 
     asked = os.environ.get("PAQUO_QUPATH_DIR", "")
     found = asked if asked and Path(asked).is_dir() else shutil.which("QuPath") or ""

@@ -17,7 +17,8 @@ from pathlib import Path
 from ..schema.errors import InputError
 
 MARKER = ".hmgdm-open.json"
-_PROCESSES, _SIGNS = Path("/proc"), Path("/tmp")  # where Java looks, too, whatever TMPDIR says
+SIGNS = "hmgdm/qupath"  # in the user's cache, a file for each QuPath that has our menu
+_PROCESSES = Path("/proc")
 
 
 def refuse_open(folder: Path, slides: Collection[Path] = ()) -> None:
@@ -94,7 +95,8 @@ def _named(process: Path, folder: Path) -> str | None:
 
 def _elsewhere(process: Path, folder: Path) -> bool:
     """Whether the process itself says that it has another project open, or none."""
-    sign = _SIGNS / f"hmgdm-qupath-{process.name}.json"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    sign = cache / SIGNS / f"{process.name}.json"
     try:
         born = (process / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()[19]  # a number used anew?
         said = json.loads(sign.read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""QuPath projects without a window; the only door to paquo and the Java machine, which start when first needed.
+"""QuPath projects without a window.
 
 Results reach a project through the very classes that QuPath's menu uses (`qupath_scripts/lib`), loaded into the same
 Java machine: what an import replaces, and what it never touches, is decided in one place.
@@ -7,7 +7,6 @@ Java machine: what an import replaces, and what it never touches, is decided in 
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,18 +15,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ..schema.errors import HmgdmError, InputError
+from ..schema.errors import InputError
 from ..schema.run import writing
 from .entry import Entry, facts_of, slide_of
+from .java import java_errors, paquo, scripts
 from .marker import refuse_open
 from .saving import DATA, copy_whole, making, restoring
 
 PROJECT, RUNS = "project.qpproj", "hmgdm-runs"
 KINDS = ("annotations", "detections", "cells", "tiles", "all")
-_GET_QUPATH = "install QuPath 0.5 or later and set PAQUO_QUPATH_DIR to its folder"
-_GET_PAQUO = 'run: .venv/bin/pip install -c constraints.txt -e ".[qupath]"'
-_FULL = ("No space left on device", "not enough space on the disk", "Disk quota exceeded")  # as Java says it
-_JAVA_OPTIONS = "-XX:MaxRAMPercentage=50 -Xrs"  # -Xrs: signals stay Python's, so that a run can be ended
 
 
 def create(folder: Path, slides: Sequence[Path]) -> tuple[Path, dict[str, str]]:
@@ -45,12 +41,12 @@ def create(folder: Path, slides: Sequence[Path]) -> tuple[Path, dict[str, str]]:
     """
     if folder.is_dir() and any(folder.iterdir()):
         raise InputError(f"{folder}: is not empty", "give a new folder for the project")
-    paquo = _paquo()
+    java = paquo()
     refused: dict[str, str] = {}
-    with making(folder), paquo.QuPathProject(folder, mode="x") as project:
+    with making(folder), java.QuPathProject(folder, mode="x") as project:
         for slide in slides:
             try:
-                project.add_image(slide.resolve(), image_type=paquo.QuPathImageType.BRIGHTFIELD_H_E)
+                project.add_image(slide.resolve(), image_type=java.QuPathImageType.BRIGHTFIELD_H_E)
             except (OSError, RuntimeError, ValueError) as error:
                 refused[slide.name] = str(error).splitlines()[0]
         if not project.images:
@@ -89,7 +85,7 @@ class Project:
         if self.writable:
             refuse_open(self.path.parent)
         try:
-            self._project = _paquo().QuPathProject(self.path, mode="r+" if self.writable else "r")
+            self._project = paquo().QuPathProject(self.path, mode="r+" if self.writable else "r")
         except (OSError, ValueError, RuntimeError) as error:
             raise InputError(f"{self.path}: not a QuPath project ({error})", "open and save it in QuPath") from error
         if self.writable:
@@ -107,9 +103,9 @@ class Project:
 
     def entries(self) -> Iterator[Entry]:
         """All images, with what is on them; images themselves are not opened."""
-        headless = _scripts()("Headless")
+        headless = scripts()("Headless")
         for image in self._project.images:
-            with _java_errors(self.path):
+            with java_errors(self.path):
                 counts = json.loads(str(headless.counts(image.java_object.readHierarchy())))
             recipes = tuple(counts.pop("recipes"))
             yield Entry(image.entry_id, image.image_name, *facts_of(image), **counts, recipes=recipes)
@@ -139,8 +135,8 @@ class Project:
         if kind not in KINDS:
             raise InputError(f"--kind {kind}: unknown", f"choose from {', '.join(KINDS)}")
         java = self._image(entry).java_object
-        with writing(path), _java_errors(path):
-            return int(_scripts()("Headless").export(java.readHierarchy(), str(path.absolute()), kind))
+        with writing(path), java_errors(path):
+            return int(scripts()("Headless").export(java.readHierarchy(), str(path.absolute()), kind))
 
     def import_results(self, entry: str, folder: Path) -> Mapping[str, Any]:
         """Put results onto an image, in place of those of the same recipe there; everything else stays as it is.
@@ -156,7 +152,7 @@ class Project:
             The results are of another slide, or somebody else saved the image meanwhile.
         """
         with self._changing(entry) as data:
-            return json.loads(str(_scripts()("Headless").importFolder(data, str(folder.absolute()))))
+            return json.loads(str(scripts()("Headless").importFolder(data, str(folder.absolute()))))
 
     def has(self, entry: str, folder: Path) -> bool:
         """Whether the results of one slide are on an image: the same objects with the same numbers.
@@ -167,13 +163,13 @@ class Project:
             No such image, or the results cannot be read.
         """
         java = self._image(entry).java_object
-        with _java_errors(self.path):
-            return bool(_scripts()("Headless").has(java.readHierarchy(), str(folder.absolute())))
+        with java_errors(self.path):
+            return bool(scripts()("Headless").has(java.readHierarchy(), str(folder.absolute())))
 
     def undo(self, entry: str, run: str) -> int:
         """Remove exactly the objects of one run; returns how many there were."""
         with self._changing(entry) as data:
-            return int(_scripts()("Scripted").undo(data, run))
+            return int(scripts()("Scripted").undo(data, run))
 
     @contextmanager
     def _changing(self, entry: str) -> Iterator[Any]:
@@ -181,7 +177,7 @@ class Project:
         image = self._image(entry)
         saved = image.entry_path / DATA
         before = saved.stat().st_mtime_ns if saved.exists() else 0
-        with _java_errors(self.path):
+        with java_errors(self.path):
             data = image.java_object.readImageData()
             yield data
             self._refuse_open()
@@ -208,64 +204,3 @@ class Project:
         names = ", ".join(f"{image.entry_id} {image.image_name}" for image in self._project.images)
         problem = "no such image" if not found else "several images have this name; give its number"
         raise InputError(f"{self.path}: {entry}: {problem}", f"choose from {names}")
-
-
-def _paquo() -> Any:
-    """The module `paquo.projects`, with a Java machine behind it.
-
-    Raises
-    ------
-    InputError
-        paquo or QuPath is not installed.
-    """
-    os.environ.setdefault("PAQUO_JAVA_OPTS", _JAVA_OPTIONS)
-    try:
-        import paquo.java as java
-
-        java.System.setOut(java.System.err)  # its log is not our result
-        if java.LogManager is not None:
-            java.LogManager.setWarn()
-        import paquo.projects as projects
-    except ImportError as error:
-        raise InputError(f"paquo is not installed ({error})", _GET_PAQUO) from error
-    except (ValueError, FileNotFoundError, RuntimeError, OSError) as error:
-        raise InputError(f"no QuPath found ({error})", _GET_QUPATH) from error
-    return projects
-
-
-def _scripts() -> Any:
-    """Classes of ``qupath_scripts/lib`` in the Java machine, by name."""
-    import jpype
-
-    loader = jpype.JClass("groovy.lang.GroovyClassLoader")(jpype.JClass("java.lang.ClassLoader").getSystemClassLoader())
-    loader.addClasspath(str(scripts_folder() / "lib"))
-    return lambda name: jpype.JClass(loader.loadClass(f"hmgdm.{name}"))
-
-
-def scripts_folder() -> Path:
-    """Where the scripts lie: in the installed package, or in the repository."""
-    package = Path(__file__).resolve().parent.parent
-    places = (package / "qupath_scripts", package.parent / "qupath_scripts")
-    found = next((place for place in places if (place / "load.groovy").is_file()), None)
-    if found is None:
-        raise InputError("the scripts for QuPath are missing", "install the package again")
-    return found
-
-
-@contextmanager
-def _java_errors(where: Path) -> Iterator[None]:
-    """Errors of the scripts and of QuPath as ours: one sentence and its fix."""
-    import jpype
-
-    try:
-        yield
-    except jpype.JException as error:
-        if str(error.getClass().getName()) == "hmgdm.Trouble":
-            raise InputError(str(error.getProblem()), str(error.getFix())) from error
-        if any(words in str(error) for words in _FULL):
-            raise InputError(
-                f"{where}: cannot be written (the disk is full)", "free some space, then do it again"
-            ) from error
-        raise HmgdmError(
-            f"{where}: QuPath failed ({error})", "open the project in QuPath to see whether it is whole"
-        ) from error

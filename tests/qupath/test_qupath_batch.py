@@ -19,10 +19,7 @@ from hmgdm_plugin.qupath.project import Project
 with Project(Path(sys.argv[1])) as project:
     print(json.dumps({each.name: [each.annotations, each.detections, each.ours] for each in project.entries()}))
 """
-pytestmark = [
-    pytest.mark.qupath,
-    pytest.mark.skipif(not QUPATH.is_dir(), reason="no QuPath: set PAQUO_QUPATH_DIR to its folder"),
-]
+pytestmark = pytest.mark.qupath
 
 
 def hmgdm(*arguments):

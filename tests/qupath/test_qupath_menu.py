@@ -1,27 +1,18 @@
 """The menu in QuPath's window, on a virtual screen: pressed as a person would, photographed, and its steps compared."""
 
 import json
-import os
-import random
 import shutil
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 REPO = Path(__file__).resolve().parents[2]
-QUPATH = Path(os.environ.get("PAQUO_QUPATH_DIR", "no QuPath"))
-pytestmark = [
-    pytest.mark.qupath,
-    pytest.mark.skipif(not QUPATH.is_dir(), reason="no QuPath: set PAQUO_QUPATH_DIR to its folder"),
-    pytest.mark.skipif(shutil.which("Xvfb") is None, reason="no virtual screen: install xvfb"),
-]
+pytestmark = pytest.mark.qupath
 
 
 @pytest.fixture(scope="module")
-def steps(tmp_path_factory, cmu_slide):
+def steps(tmp_path_factory, cmu_slide, open_window):
     """What the driver saw, pressing every entry; only the system's own window for folders is answered in its place."""
     out = tmp_path_factory.mktemp("menu")
     program = out / "hmgdm with a space"
@@ -38,19 +29,10 @@ def steps(tmp_path_factory, cmu_slide):
     (out / "of another slide" / "run.json").write_text(json.dumps(record), "utf-8")
     named = {"out": out, "scripts": scripts, "image": cmu_slide, "program": str(program)}
     named |= {"region": "900,700,700,700", "layers": "Groups;Embeddings;Objects:_HMGDM:_contribution", "cancel": "3000"}
-    driver = REPO / "tests" / "scripts" / "menu.groovy"
-    options = {f"hmgdm.test.{key}": value for key, value in named.items()}
-    options |= {"qupath.startup.script": driver, "java.util.prefs.userRoot": out / "prefs"}
-    words = " ".join(f'"-D{key}={value}"' for key, value in options.items())
-    screen = f":{random.randrange(200, 900)}"
-    xvfb = subprocess.Popen(["Xvfb", screen, "-screen", "0", "1500x1000x24", "-nolisten", "tcp"])
-    try:
-        time.sleep(2)
-        environment = {**os.environ, "DISPLAY": screen, "JDK_JAVA_OPTIONS": f"-Xmx2g {words}"}
-        subprocess.run([QUPATH / "bin" / "QuPath", "-q"], env=environment, check=False, timeout=2400)
-    finally:
-        xvfb.terminate()
-        xvfb.wait()
+    shared = REPO / "tests" / "scripts"
+    options = {f"hmgdm.test.{key}": value for key, value in {**named, "shared": shared}.items()}
+    options |= {"qupath.startup.script": shared / "menu.groovy", "java.util.prefs.userRoot": out / "prefs"}
+    open_window(options, timeout_s=2400)
     return json.loads((out / "steps.json").read_text("utf-8")) | {"pictures": sorted(p.name for p in out.glob("*.png"))}
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from hmgdm_plugin.qupath import marker
-from hmgdm_plugin.qupath.marker import MARKER, refuse_open
-from hmgdm_plugin.qupath.project import Project, create, scripts_folder
+from hmgdm_plugin.qupath.java import scripts_folder
+from hmgdm_plugin.qupath.marker import MARKER, SIGNS, refuse_open
+from hmgdm_plugin.qupath.project import Project, create
 from hmgdm_plugin.schema.errors import InputError
 
 
@@ -84,8 +84,9 @@ def test_a_window_that_says_which_project_it_has_is_no_reason_to_refuse_another(
     other.mkdir()
     pid = disguised(held=slide)
     born = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[19]
-    monkeypatch.setattr(marker, "_SIGNS", tmp_path)
-    sign = tmp_path / f"hmgdm-qupath-{pid}.json"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    sign = tmp_path / "cache" / SIGNS / f"{pid}.json"
+    sign.parent.mkdir(parents=True)
     for project in (str(other), ""):
         sign.write_text(json.dumps({"born": born, "project": project}), "utf-8")
         refuse_open(mine, [slide])

@@ -22,10 +22,7 @@ REPO = HERE.parents[1]
 DRIVERS = REPO / "tests" / "scripts"
 SCRIPTS = REPO / "qupath_scripts"
 QUPATH = Path(os.environ.get("PAQUO_QUPATH_DIR", "no QuPath"))
-pytestmark = [
-    pytest.mark.qupath,
-    pytest.mark.skipif(not QUPATH.is_dir(), reason="no QuPath: set PAQUO_QUPATH_DIR to its folder"),
-]
+pytestmark = pytest.mark.qupath
 
 
 def module(name):

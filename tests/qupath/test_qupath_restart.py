@@ -1,24 +1,16 @@
 """The menu in QuPath's window over restarts: it comes back beside a startup script of one's own, and goes for good."""
 
 import json
-import os
-import random
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 REPO = Path(__file__).resolve().parents[2]
-QUPATH = Path(os.environ.get("PAQUO_QUPATH_DIR", "no QuPath"))
-pytestmark = [
-    pytest.mark.qupath,
-    pytest.mark.skipif(not QUPATH.is_dir(), reason="no QuPath: set PAQUO_QUPATH_DIR to its folder"),
-    pytest.mark.skipif(shutil.which("Xvfb") is None, reason="no virtual screen: install xvfb"),
-]
+pytestmark = pytest.mark.qupath
 STARTS = ("install", "back", "gone")
 
 
@@ -36,33 +28,24 @@ def results(tmp_path_factory, saved_model, pyramid_slide):
 
 
 @pytest.fixture(scope="module")
-def starts(tmp_path_factory, results, pyramid_slide):
+def starts(tmp_path_factory, results, pyramid_slide, open_window):
     """What each start of QuPath found; they share their preferences, and each was quit as from its menu."""
     out = tmp_path_factory.mktemp("restart")
     scripts = out / "scripts ü"
     shutil.copytree(REPO / "qupath_scripts", scripts)
     own = out / "my startup.groovy"
     shutil.copy(REPO / "tests" / "scripts" / "restart.groovy", own)
-    screen = f":{random.randrange(200, 900)}"
-    xvfb = subprocess.Popen(["Xvfb", screen, "-screen", "0", "1500x1000x24", "-nolisten", "tcp"])
     found = {}
-    try:
-        time.sleep(1)
-        for start in STARTS:
-            options = {"hmgdm.test.out": out, "hmgdm.test.scripts": scripts, "hmgdm.test.own": own}
-            options |= {"hmgdm.test.slide": pyramid_slide, "hmgdm.test.results": results}
-            options |= {"hmgdm.test.class": "HMGDM: benign", "hmgdm.test.layer": "Heat map: p(benign)"}
-            options |= {"hmgdm.test.start": start, "java.util.prefs.userRoot": out / "prefs"}
-            if start == "install":  # later ones have it from the preferences alone
-                options["qupath.startup.script"] = own
-            words = " ".join(f'"-D{key}={value}"' for key, value in options.items())
-            environment = {**os.environ, "DISPLAY": screen, "JDK_JAVA_OPTIONS": f"-Xmx2g {words}"}
-            subprocess.run([QUPATH / "bin" / "QuPath", "-q"], env=environment, check=False, timeout=60)
-            found[start] = json.loads((out / f"{start}.json").read_text("utf-8"))
-            found[start]["own script"] = (out / f"{start}.ran").read_text("utf-8")
-    finally:
-        xvfb.terminate()
-        xvfb.wait()
+    for start in STARTS:
+        named = {"out": out, "scripts": scripts, "own": own, "slide": pyramid_slide, "results": results, "start": start}
+        named |= {"class": "HMGDM: benign", "layer": "Heat map: p(benign)", "shared": REPO / "tests" / "scripts"}
+        options = {f"hmgdm.test.{key}": value for key, value in named.items()}
+        options |= {"java.util.prefs.userRoot": out / "prefs"}
+        if start == "install":  # later ones have it from the preferences alone
+            options["qupath.startup.script"] = own
+        open_window(options, timeout_s=60)
+        found[start] = json.loads((out / f"{start}.json").read_text("utf-8"))
+        found[start]["own script"] = (out / f"{start}.ran").read_text("utf-8")
     return found | {"own": str(own), "ours": str(scripts / "hmgdm_startup.groovy")}
 
 

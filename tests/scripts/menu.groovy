@@ -3,10 +3,8 @@
 import com.google.gson.GsonBuilder
 import javafx.application.Platform
 import javafx.scene.control.ButtonType
-import javafx.scene.control.DialogPane
 import javafx.stage.Window
 import javax.imageio.ImageIO
-import qupath.fx.utils.FXUtils
 import qupath.lib.gui.QuPathGUI
 import qupath.lib.gui.prefs.PathPrefs
 import qupath.lib.gui.tools.GuiTools
@@ -16,7 +14,7 @@ out = new File(given('out'))
 steps = [:]
 window = null
 
-fx = { Closure work -> FXUtils.callOnApplicationThread(work) }
+evaluate(new File(given('shared'), 'window.groovy'))
 snap = { String name ->
     Thread.sleep(1500)
     fx { ImageIO.write(GuiTools.makeSnapshot(window, GuiTools.SnapshotType.MAIN_SCENE), 'PNG', new File(out, name + '.png')) }
@@ -25,30 +23,6 @@ screen = { String name -> // with what pops up beside the window
     fx { ImageIO.write(GuiTools.makeSnapshot(window, GuiTools.SnapshotType.FULL_SCREENSHOT), 'PNG', new File(out, name + '.png')) }
 }
 notices = { fx { Window.windows.findAll { it.showing && it instanceof javafx.stage.PopupWindow }.collectMany { it.scene.root.lookupAll('.label')*.text }.findAll() } }
-dialogs = {
-    Window.windows.findAll { it.showing }.collect { it.scene?.root }.findAll { it instanceof DialogPane }
-}
-waitFor = { double seconds, Closure<Boolean> what ->
-    long limit = System.nanoTime() + (long) (seconds * 1e9)
-    while (System.nanoTime() < limit) {
-        if (what()) return true
-        Thread.sleep(100)
-    }
-    false
-}
-fire = { String entry ->
-    def item = fx { window.lookupMenuItem('Extensions>H-MGDM>' + entry) }
-    assert item != null : entry
-    Platform.runLater { item.fire() }
-}
-press = { Closure prepare = null -> // OK of the dialog that comes up
-    assert waitFor(60) { fx { dialogs().any { it.lookupButton(ButtonType.OK) } } }
-    fx {
-        def pane = dialogs().find { it.lookupButton(ButtonType.OK) }
-        prepare?.call(pane)
-        Platform.runLater { pane.lookupButton(ButtonType.OK).fire() }
-    }
-}
 said = { // text of the dialog that an error is shown in, and how many there are
     assert waitFor(60) { fx { dialogs().any { it.lookupButton(ButtonType.OK) && !it.lookupButton(ButtonType.CANCEL) } } }
     Thread.sleep(500)

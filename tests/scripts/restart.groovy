@@ -3,10 +3,6 @@
 import com.google.gson.Gson
 import java.awt.image.BufferedImage
 import javafx.application.Platform
-import javafx.scene.control.ButtonType
-import javafx.scene.control.DialogPane
-import javafx.stage.Window
-import qupath.fx.utils.FXUtils
 import qupath.lib.gui.QuPathGUI
 import qupath.lib.gui.commands.ProjectCommands
 import qupath.lib.gui.prefs.PathPrefs
@@ -21,16 +17,8 @@ start = given('start')
 new File(given('out'), "${start}.ran") << 'ran\n'
 facts = [:]
 
-fx = { Closure work -> FXUtils.callOnApplicationThread(work) }
-waitFor = { double seconds, Closure<Boolean> what ->
-    long limit = System.nanoTime() + (long) (seconds * 1e9)
-    while (System.nanoTime() < limit) {
-        if (what()) return true
-        Thread.sleep(100)
-    }
-    false
-}
-entry = { String name -> fx { QuPathGUI.getInstance().lookupMenuItem('Extensions>H-MGDM>' + name) } }
+evaluate(new File(given('shared'), 'window.groovy'))
+
 told = { String when ->
     facts[when] = [
         entry: entry('Check installation') != null,
@@ -38,20 +26,6 @@ told = { String when ->
         startup: PathPrefs.startupScriptProperty().get(),
         settings: fx { QuPathGUI.getInstance().preferencePane.propertySheet.items.count { it.category == 'H-MGDM' } },
     ]
-}
-fire = { String name ->
-    def item = entry(name)
-    assert item != null : name
-    Platform.runLater { item.fire() }
-}
-press = { Closure prepare = null -> // OK of the dialog that comes up
-    def pane = null
-    def panes = { Window.windows.findAll { it.showing }.collect { it.scene?.root }.findAll { it instanceof DialogPane } }
-    assert waitFor(20) { fx { pane = panes().find { it.lookupButton(ButtonType.OK) } } != null }
-    fx {
-        prepare?.call(pane)
-        Platform.runLater { pane.lookupButton(ButtonType.OK).fire() }
-    }
 }
 prepared = { // of the slide, with a colour of its own for one class
     def folder = new File(given('out'), 'project')

@@ -102,4 +102,6 @@ def test_layouts_known_on_both_sides_are_the_same():
     assert f"!= {columns.VERSION})" in reader
     for member in ("id", "kind", "class", "name", "rings", "role", "points", "xy"):
         assert f"member(zip, '{member}')" in reader
-    assert marker.MARKER in (SCRIPTS / "lib/hmgdm/Open.groovy").read_text("utf-8")
+    signs = (SCRIPTS / "lib/hmgdm/Open.groovy").read_text("utf-8")
+    assert f"MARKER = '{marker.MARKER}'" in signs
+    assert f"SIGNS = '{marker.SIGNS}'" in signs

@@ -1,0 +1,32 @@
+// What the drivers of QuPath's window share: evaluate() it, and each of these is a variable of the driver.
+import javafx.application.Platform
+import javafx.scene.control.ButtonType
+import javafx.scene.control.DialogPane
+import javafx.stage.Window
+import qupath.fx.utils.FXUtils
+import qupath.lib.gui.QuPathGUI
+
+fx = { Closure work -> FXUtils.callOnApplicationThread(work) }
+waitFor = { double seconds, Closure<Boolean> what ->
+    long limit = System.nanoTime() + (long) (seconds * 1e9)
+    while (System.nanoTime() < limit) {
+        if (what()) return true
+        Thread.sleep(100)
+    }
+    false
+}
+dialogs = { Window.windows.findAll { it.showing }.collect { it.scene?.root }.findAll { it instanceof DialogPane } }
+entry = { String name -> fx { QuPathGUI.getInstance().lookupMenuItem('Extensions>H-MGDM>' + name) } }
+fire = { String name ->
+    def item = entry(name)
+    assert item != null : name
+    Platform.runLater { item.fire() }
+}
+press = { Closure prepare = null -> // OK of the dialog that comes up
+    assert waitFor(60) { fx { dialogs().any { it.lookupButton(ButtonType.OK) } } }
+    fx {
+        def pane = dialogs().find { it.lookupButton(ButtonType.OK) }
+        prepare?.call(pane)
+        Platform.runLater { pane.lookupButton(ButtonType.OK).fire() }
+    }
+}
