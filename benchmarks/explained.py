@@ -66,7 +66,7 @@ def importances(
     found[WITHOUT] = without_each(model.encoder, head_of(model, shown), seen.encoded.latent, said)
     pixels = np.bincount(seen.labels.ravel(), minlength=len(said.gate)).astype(np.float64)
     tokens, latent = seen.encoded.tokens, seen.encoded.latent
-    part = additive_share(head_of(model, shown), tokens, latent.batch, 1, said.output, latent.area)
+    part = additive_share(head_of(model, shown), tokens, latent, said.output)
     found[SHARE] = part.detach().double().numpy()
     found[AREA] = pixels
     if mask is not None:
@@ -81,30 +81,31 @@ def without_each(model: HMGDM, head: GatedHead, latent: LatentBatch, said: Expla
         return np.zeros(n)
     with torch.no_grad():
         rest = subgraph(repeated(latent, n), ~torch.eye(n, dtype=torch.bool).flatten())
-        left = head(model.embed(rest).tokens(), rest.batch, n, rest.area).raw
-        whole = head(model.embed(latent).tokens(), latent.batch, 1, latent.area).raw
+        left = head.of(model.embed(rest).tokens(), rest).raw
+        whole = head.of(model.embed(latent).tokens(), latent).raw
     return (evidence(head, whole, said.output) - evidence(head, left, said.output)).double().numpy()
 
 
-def additive_share(
-    head: GatedHead, tokens: Tensor, batch: Tensor, num_graphs: int, output: int, area: Tensor | None = None
-) -> Tensor:
+def additive_share(head: GatedHead, tokens: Tensor, graphs: LatentBatch, output: int) -> Tensor:
     """What each vertex (N,) adds to the `evidence` of the head's `output` in its graph through the gated pooling.
 
     ``gate_i * relevance_i``, with ``relevance_i = w_mean . z_i + w_std . ((z_i - mean)^2 + eps) / std`` for tokens z_i,
     gated mean and std. The mean is linear, so its part is exact; the std is shared in proportion to each vertex's
-    squared distance from the mean, weighed by its gate. A graph's contributions sum to its raw output less the bias.
+    squared distance from the mean, weighed by its gate. A graph's contributions sum to its raw output less the bias
+    and less what the amounts add, where kinds are told apart: that belongs to no vertex.
     For a class, w is the gradient of its log-odds: its own weights less those of the others, each by its share of the
     rest. So what speaks for all classes alike adds nothing; of two classes the log-odds are shared out exactly.
     """
-    pooled = head.pool(tokens, batch, num_graphs, area)
-    raw = head.linear(torch.cat([pooled.mean, pooled.std], dim=1))
+    pooled = head.pool(tokens, graphs.batch, graphs.num_graphs, graphs.weight(), graphs.kind)
+    raw = head.linear(pooled.rows())
     own = torch.zeros_like(raw[0]).index_fill(0, torch.tensor([output], device=raw.device), 1)
     direction = own.expand_as(raw)
     if head.kind == "classification":
         direction = own - raw.masked_fill(own.bool(), -torch.inf).softmax(1)
-    w_mean, w_std = (direction @ head.linear.weight)[batch].chunk(2, dim=1)
-    spread = ((pooled.z - pooled.mean[batch]).square() + EPSILON) / pooled.std[batch]
+    weight, first = direction @ head.linear.weight, head.token_mean.numel()
+    size, owner = pooled.z.shape[1], pooled.owner
+    w_mean, w_std = (part.reshape(-1, size)[owner] for part in (weight[:, :first], weight[:, -first:]))
+    spread = ((pooled.z - pooled.mean[owner]).square() + EPSILON) / pooled.std[owner]
     return pooled.gate * (pooled.z * w_mean + spread * w_std).sum(1)
 
 
@@ -116,7 +117,7 @@ def contact_curve(model: HMGDM, head: GatedHead, latent: LatentBatch, order: Ten
             kept = order[round(k * len(order) / steps) :].sort().values
             edges = {name: getattr(latent, name)[kept] for name in ("edge_attr", "edge_pos", "edge_batch")}
             graph = replace(latent, edge_index=latent.edge_index[:, kept], **edges)
-            said = head(model.embed(graph).tokens(), graph.batch, 1, graph.area)
+            said = head.of(model.embed(graph).tokens(), graph)
             values.append(float(said.value[0, output]))
     return np.array(values)
 

@@ -38,9 +38,9 @@ NUCLEI = {"crchisto": crchisto_nuclei, "histolytics": histolytics_nuclei}
 Floats = NDArray[np.float64]
 
 
-def tokens_of(looks: Sequence[Look]) -> Tokens:
+def tokens_of(looks: Sequence[Look], kinds: int) -> Tokens:
     """What heads learn from."""
-    return Tokens.of([(seen.encoded.tokens, seen.encoded.latent.weight()) for seen in looks])
+    return Tokens.of([(seen.encoded.tokens, seen.encoded.latent) for seen in looks], kinds)
 
 
 def with_head(model: LoadedModel, shown: Head, head: GatedHead) -> LoadedModel:
@@ -54,12 +54,14 @@ def seeds_of(
     """Rank correlation, per tile and method, of the importance for two heads taught from different seeds."""
     head = model.heads[shown.name]
     assert isinstance(head, GatedHead)
-    spread = bool(head.linear.weight[:, head.linear.weight.shape[1] // 2 :].any())
+    spread = bool(head.linear.weight[:, -head.token_mean.numel() :].any())
     task = Task("regression", 1, shown.transform, spread)
     target = np.array([tile.labels[label] for tile in tiles], np.float64)
     patients = [tile.patient for tile in tiles]
     twins = [
-        with_head(model, shown, fit_head(task, tokens_of(looks), target, patients, seed).requires_grad_(False))
+        with_head(
+            model, shown, fit_head(task, tokens_of(looks, head.kinds), target, patients, seed).requires_grad_(False)
+        )
         for seed in (1, 2)
     ]
     out: dict[str, list[float]] = {name: [] for name in METHODS}
@@ -77,7 +79,7 @@ def pointed(
     """Per tile that can be asked: chance by method, and its slide; and the share that was predicted for every tile."""
     slides = [tile.slide for tile in tiles]
     share = np.array([tile.labels[f"share_{kind}"] for tile in tiles], np.float64)
-    fold, tokens = patient_folds(slides, folds, 0), tokens_of(looks)
+    fold, tokens = patient_folds(slides, folds, 0), tokens_of(looks, model.encoder.kinds)
     shown = Head(name="share", title=f"share of {kind}", kind="regression")
     nuclei = NUCLEI[tiles[0].source](data_root())
     known = {path.resolve(): own for path, own in nuclei.items()}

@@ -25,6 +25,7 @@ from .schema.settings import HeadSettings, HeadsSettings
 from .schema.studies import ClassifySettings, SurvivalSettings
 
 if TYPE_CHECKING:
+    from .analysis.finders import Finders
     from .training.labelled import LabelledTile
     from .zoo.card import Head
 
@@ -39,6 +40,7 @@ def train_heads(settings_path: Path, results_dir: Path, events: Events) -> Mappi
     InputError
         The settings, the model or the table is wrong, or a label is missing.
     """
+    from .analysis.finders import Finders
     from .training.labelled import read_csv
     from .zoo.load import load
 
@@ -48,11 +50,12 @@ def train_heads(settings_path: Path, results_dir: Path, events: Events) -> Mappi
     if target.exists():
         raise InputError(f"{target}: exists already", "give another --results-dir")
     tiles = read_csv(beside(settings_path, settings.tiles))
+    finders = Finders.read(None if settings.detectors is None else beside(settings_path, settings.detectors))
     for wanted in settings.head:
         _labels(wanted, tiles)
     with writing(results_dir):
         results_dir.mkdir(parents=True, exist_ok=True)
-    return _train(settings, model, tiles, target, events)
+    return _train(settings, model, tiles, finders, target, events)
 
 
 def train_survival(settings_path: Path, results_dir: Path, events: Events) -> Mapping[str, Any]:
@@ -126,7 +129,12 @@ def train_classify(settings_path: Path, results_dir: Path, events: Events) -> Ma
 
 
 def _train(
-    settings: HeadsSettings, model: Any, tiles: Sequence[LabelledTile], target: Path, events: Events
+    settings: HeadsSettings,
+    model: Any,
+    tiles: Sequence[LabelledTile],
+    finders: Finders,
+    target: Path,
+    events: Events,
 ) -> Mapping[str, Any]:
     """Encode the tiles, fit and judge every head, find clusters, save."""
     import torch
@@ -139,7 +147,7 @@ def _train(
     from .zoo.save import save_model
 
     torch.set_num_threads(1)
-    encoded = encode_labelled(tiles, model, events, settings.seed)
+    encoded = encode_labelled(tiles, model, events, settings.seed, finders)
     heads: dict[str, Any] = {}
     specs, scores = [], []
     for wanted in settings.head:

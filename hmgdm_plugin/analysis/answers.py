@@ -120,7 +120,7 @@ def answer(tile: EncodedTile, model: LoadedModel, heads: Sequence[Head], shown: 
     from ..model.heads import ClusterHead, GatedHead
     from ..model.importance import contribution
 
-    latent, values = tile.latent, {}
+    values = {}
     components = np.zeros(3)
     added = np.zeros(len(tile.tokens))
     with torch.no_grad():
@@ -131,10 +131,10 @@ def answer(tile: EncodedTile, model: LoadedModel, heads: Sequence[Head], shown: 
                 components = head.project(tile.pooled[None])[0].double().numpy()
                 continue
             assert isinstance(head, GatedHead)
-            value = head(tile.tokens, latent.batch, 1, latent.area).value[0].double().numpy()
+            value = head.of(tile.tokens, tile.latent).value[0].double().numpy()
             values[spec.name] = value
             if spec is shown:
                 which = int(value.argmax()) if output < 0 else output
-                parts = contribution(head, tile.tokens, latent.batch, 1, which, latent.area)
+                parts = contribution(head, tile.tokens, tile.latent, which)
                 added = parts.double().numpy()
     return TileAnswer(values, components, added)

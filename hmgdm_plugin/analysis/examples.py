@@ -30,6 +30,7 @@ from ..slide.tissue import find_tissue
 from ..training.heads import Tokens
 from ..training.labelled import rows_of
 from .encode import encode_tiles
+from .nuclei import as_learnt
 
 if TYPE_CHECKING:
     from ..zoo.load import LoadedModel
@@ -91,13 +92,15 @@ def _encoded(
         with open_slide(_beside(path, row["path"]), _mpp(row, path)) as slide:
             for example, asked in _cut(row, path, slide, model, settings):
                 examples.append(example)
-                for tile in encode_tiles(slide, asked, model, events):
+                nuclei = as_learnt(model.card, slide, asked, events)
+                for tile in encode_tiles(slide, asked, model, events, nuclei=nuclei):
                     owner.append(len(examples) - 1)
-                    parts.append((tile.tokens, tile.latent.weight()))
+                    parts.append((tile.tokens, tile.latent))
                     pooled.append(tile.pooled.numpy())
                     pixels.append(hashlib.sha256(tile.rgb.tobytes()).hexdigest()[:16])
                     latents += [tile.latent] if keep else []
-    return Gathered(examples, np.array(owner, np.int64), Tokens.of(parts), np.stack(pooled), pixels, latents)
+    tokens = Tokens.of(parts, model.encoder.kinds)
+    return Gathered(examples, np.array(owner, np.int64), tokens, np.stack(pooled), pixels, latents)
 
 
 def _is_project(path: Path) -> bool:

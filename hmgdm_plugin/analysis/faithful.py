@@ -62,10 +62,10 @@ def explained(tile: EncodedTile, model: LoadedModel, shown: Head, output: int) -
 
     head, latent, device = _head(model, shown), tile.latent, model.device
     with torch.no_grad():
-        said = head(tile.tokens.to(device), latent.batch.to(device), 1, latent.to(device).area)
+        tokens, on_device = tile.tokens.to(device), latent.to(device)
+        said = head.of(tokens, on_device)
         which = int(said.value[0].argmax()) if output < 0 else output
-        on_device = latent.to(device)
-        added = contribution(head, tile.tokens.to(device), on_device.batch, 1, which, on_device.area)
+        added = contribution(head, tokens, on_device, which)
     vertices, edges = gradient_x_input(model.encoder, head, on_device, which)
     parts = [_numpy(each) for each in (said.gate, added, vertices, edges)]
     return Explained(float(said.value[0, which]), which, *parts)
@@ -86,7 +86,7 @@ def score_without(
     head = _head(model, shown)
     with torch.no_grad():
         rest = subgraph(tile.latent, keep).to(model.device)
-        value = head(model.encoder.embed(rest).tokens(), rest.batch, 1, rest.area).value[0, said.output]
+        value = head.of(model.encoder.embed(rest).tokens(), rest).value[0, said.output]
     return {"tile": tile.key, "removed": len(gone), "before": said.value, "after": float(value)}
 
 

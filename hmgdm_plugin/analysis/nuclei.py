@@ -178,6 +178,13 @@ def nuclei_of(
     return Outlined(placed, files[0].name, counted)
 
 
+def as_learnt(
+    card: Card, slide: Slide, tiles: Sequence[Tile], events: Events, detector: str = STARDIST
+) -> Nuclei | None:
+    """Nuclei that `detector` finds in `tiles`, for a model that learnt with nuclei; None for any other."""
+    return nuclei_of(detector, slide, tiles, events) if card.graph.entities == "tissue+nuclei" else None
+
+
 def _detected(
     asked: str, slide: Slide, tiles: Sequence[Tile], events: Events, workers: int, kept: Path | None
 ) -> Nuclei:

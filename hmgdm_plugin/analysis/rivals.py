@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..evaluation.graphmae import GraphMae
 from ..model.batch import LatentBatch
 from ..model.embedded import Embedding
 from ..model.hmgdm import HMGDM
+from ..model.kinds import KINDS
 from ..model.readout import Readout
 from ..schema.evaluation import RowSettings
 from ..schema.settings import DiffusionSettings, PretrainSettings
@@ -70,7 +72,8 @@ def with_graphs(ground: Ground, row: RowSettings, seed: int, key: str) -> Rival:
     if row.kind == "entities" and row.readout == "agreed":
         return _agreed(ground, basis)
     if row.kind == "entities":
-        return Rival(lambda graphs: _attributes(graphs, spread), basis.front, basis.spent_s, size(basis.front.features))
+        own = _by_kind if row.readout == "kinds" else partial(_attributes, spread=spread)
+        return Rival(own, basis.front, basis.spent_s, size(basis.front.features))
     if row.kind == "graphmae":
         return _graphmae(ground, basis, spread, seed, key)
     parts, beside = basis.front.features.parts, basis.front.features.beside
@@ -122,6 +125,11 @@ def _attributes(graphs: LatentBatch, spread: bool) -> Tensor:
     return torch.cat([plain.pooled(), plain.spread()], dim=1) if spread else plain.pooled()
 
 
+def _by_kind(graphs: LatentBatch) -> Tensor:
+    """Mean and spread of the attributes of superpixels and nuclei apart, and how many there are."""
+    return Readout(0, 0, 0, graphs.x.shape[1], kinds=KINDS).embed(graphs.x, graphs)
+
+
 def _learnt_from(ground: Ground, basis: Basis) -> tuple[Shards, Shards]:
     """The graphs that trained rows learn from, and the same with attributes."""
     return ground.graphs(basis.recipe)["training"], ground.latents(basis.recipe, basis.front)["training"]
@@ -132,12 +140,13 @@ def _agreed(ground: Ground, basis: Basis) -> Rival:
     features, diffusion = basis.front.features, basis.diffusion
     width = sum(features.parts)
     own = width - features.parts[-1], width + features.beside
-    readout = Readout(width, min(diffusion.readout, width), *own, diffusion.arrangement)
+    kinds = KINDS if diffusion.by_kind else 1
+    readout = Readout(width, min(diffusion.readout, width), *own, diffusion.arrangement, kinds)
     learnt = _learnt_from(ground, basis)
     fit_directions(readout, lambda batch: batch.x[:, :width], *learnt, ground.settings.seed, ground.events)
 
     def embed(graphs: LatentBatch) -> Tensor:
-        return readout.embed(readout(graphs.x, graphs.x[:, :width]), graphs)
+        return readout.embed(readout(graphs.x, graphs.x[:, :width], graphs.kind), graphs)
 
     return Rival(embed, basis.front, basis.spent_s, size(basis.front.features) + readout.directions.numel())
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..training.labelled import LabelledTile
     from ..zoo.load import LoadedModel
 
-READS = "mean and spread of the entities' features"
+READS = "mean and spread of the superpixels' features"
 SPOILT_PER_PATIENT = 1
 FEWEST = 5  # patients
 
@@ -69,8 +69,6 @@ def looks_of(rgb: NDArray[np.uint8], model: LoadedModel) -> NDArray[np.float32]:
 
 def _spoilt(tiles: Sequence[LabelledTile], model: LoadedModel, events: Events, seed: int) -> dict[str, Spoilt]:
     """A few tiles of every patient, spoilt in every way."""
-    if model.card.graph.entities == "tissue+nuclei":
-        return {}  # whose nuclei would have to be found again
     rng = np.random.default_rng(seed)
     patients = np.array([tile.patient for tile in tiles])
     some = [rng.permutation(np.flatnonzero(patients == each))[:SPOILT_PER_PATIENT] for each in np.unique(patients)]

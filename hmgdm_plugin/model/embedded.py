@@ -65,7 +65,7 @@ class Embedding:
     def tokens(self) -> Tensor:
         """One row per vertex: `last_level`, (N, 2h), or what the readout makes of it, (N, token_size)."""
         level = self.last_level()
-        return level if self.readout is None else self.readout(self.source.x, level)
+        return level if self.readout is None else self.readout(self.source.x, level, self.source.kind)
 
     def last_level(self) -> Tensor:
         """(N, 2h): each vertex beside the mean of its edges, zeros if it has none."""

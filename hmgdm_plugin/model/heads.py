@@ -8,6 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from .batch import LatentBatch
+from .kinds import AMOUNTS, amounts, owners
 from .segments import segment_softmax, segment_sum
 
 EPSILON = 1e-6  # added to the gated variance: its root has a gradient also where all tokens are equal
@@ -24,7 +26,7 @@ class HeadOutput:
     raw : (B, outputs)
         Before the link: standardised (log) target, or logits.
     gate : (N,)
-        Weight of each vertex in its graph; sums to 1 per graph.
+        Weight of each vertex in its graph; sums to 1 per graph, and per kind where kinds are told apart.
     """
 
     value: Tensor
@@ -34,17 +36,29 @@ class HeadOutput:
 
 @dataclass(frozen=True)
 class Pooled:
-    """Gated moments of the standardised tokens: `mean`, `std` (B, d); `gate` (N,); `z` (N, d)."""
+    """Gated moments of the standardised tokens of each graph, or of each of its kinds, graph by graph.
+
+    `mean`, `std` (G, d), G = B kinds; `owner` (N,), which of the G a vertex belongs to; `gate` (N,); `z` (N, d);
+    `amounts` (B, a), standardised.
+    """
 
     mean: Tensor
     std: Tensor
+    owner: Tensor
     gate: Tensor
     z: Tensor
+    amounts: Tensor
+
+    def rows(self) -> Tensor:
+        """What the linear layer takes: means, amounts, spreads, (B, 2 kinds d + a)."""
+        graphs = len(self.amounts)
+        return torch.cat([self.mean.view(graphs, -1), self.amounts, self.std.view(graphs, -1)], dim=1)
 
 
 class GatedHead(nn.Module):
     """Attention pooling (Ilse et al. 2018) of vertex tokens, then one linear layer on [gated mean | gated std].
 
+    Where kinds are told apart, each is pooled by itself, and their `amounts` stand between the means and the spreads.
     Gate logits are exactly 0 at the start, which is mean pooling (by area where areas are given); so are the linear
     weights, which is the mean target.
 
@@ -59,11 +73,15 @@ class GatedHead(nn.Module):
         "log": the target enters as log(1 + target). Regression only.
     gate_hidden : int
         Width of the gate network.
+    kinds : {1, 2}
+        2: superpixels and nuclei apart.
 
     Attributes
     ----------
-    token_mean, token_std : (d,)
+    token_mean, token_std : (d,), or (kinds, d)
         Standardisation of the tokens.
+    amount_mean, amount_std : (a,)
+        Standardisation of the amounts; none where kinds are not told apart.
     target_mean, target_std : (outputs,)
         Standardisation of the transformed target.
     target_low, target_high : (outputs,)
@@ -72,6 +90,8 @@ class GatedHead(nn.Module):
 
     token_mean: Tensor
     token_std: Tensor
+    amount_mean: Tensor
+    amount_std: Tensor
     target_mean: Tensor
     target_std: Tensor
     target_low: Tensor
@@ -84,34 +104,67 @@ class GatedHead(nn.Module):
         kind: Literal["regression", "classification"],
         transform: Literal["none", "log"] = "none",
         gate_hidden: int = 16,
+        kinds: int = 1,
     ) -> None:
         super().__init__()
-        self.kind, self.transform = kind, transform
+        self.kind, self.transform, self.kinds = kind, transform, kinds
+        counted = AMOUNTS * (kinds - 1)
         gate_out = nn.Linear(gate_hidden, 1, bias=False)  # a bias would cancel in the softmax
-        self.linear = nn.Linear(2 * dim, outputs)
+        self.linear = nn.Linear(2 * kinds * dim + counted, outputs)
         for weight in (gate_out.weight, self.linear.weight, self.linear.bias):
             nn.init.zeros_(weight)
         self.gate = nn.Sequential(nn.Linear(dim, gate_hidden), nn.Tanh(), gate_out)
-        for name, size in (("token", dim), ("target", outputs)):
-            self.register_buffer(f"{name}_mean", torch.zeros(size))
-            self.register_buffer(f"{name}_std", torch.ones(size))
+        apart = (dim,) if kinds == 1 else (kinds, dim)
+        for name, size in (("token", apart), ("amount", (counted,)), ("target", (outputs,))):
+            if counted or name != "amount":
+                self.register_buffer(f"{name}_mean", torch.zeros(size))
+                self.register_buffer(f"{name}_std", torch.ones(size))
         self.register_buffer("target_low", torch.full((outputs,), -torch.inf))
         self.register_buffer("target_high", torch.full((outputs,), torch.inf))
 
-    def pool(self, tokens: Tensor, batch: Tensor, num_graphs: int, area: Tensor | None = None) -> Pooled:
-        """Gate and pool tokens (N, d) of the graphs `batch` (N,); `area` (N,) is the gate before it has learnt."""
-        z = (tokens - self.token_mean) / self.token_std
-        prior = 0.0 if area is None else area.clamp(min=1e-9).log()[:, None]
-        gate = segment_softmax(self.gate(z) + prior, batch, num_graphs)  # (N, 1)
-        mean = segment_sum(gate * z, batch, num_graphs)
-        variance = segment_sum(gate * (z - mean[batch]).square(), batch, num_graphs)
-        return Pooled(mean, (variance + EPSILON).sqrt(), gate.squeeze(1), z)
+    def pool(
+        self,
+        tokens: Tensor,
+        batch: Tensor,
+        num_graphs: int,
+        area: Tensor | None = None,
+        vertex_kind: Tensor | None = None,
+    ) -> Pooled:
+        """Gate and pool tokens (N, d) of the graphs `batch` (N,).
 
-    def forward(self, tokens: Tensor, batch: Tensor, num_graphs: int, area: Tensor | None = None) -> HeadOutput:
-        """Answer for `num_graphs` graphs with tokens (N, d) and areas (N,) of the graphs `batch` (N,)."""
-        pooled = self.pool(tokens, batch, num_graphs, area)
-        raw = self.linear(torch.cat([pooled.mean, pooled.std], dim=1))
+        `area` (N,) is the gate before it has learnt; `vertex_kind` (N,), all 0 where not given, counts where kinds are
+        told apart.
+        """
+        owner, groups = owners(batch, vertex_kind, self.kinds), num_graphs * self.kinds
+        of = owner % self.kinds
+        z = (tokens - self.token_mean.view(self.kinds, -1)[of]) / self.token_std.view(self.kinds, -1)[of]
+        prior = 0.0 if area is None else area.clamp(min=1e-9).log()[:, None]
+        gate = segment_softmax(self.gate(z) + prior, owner, groups)  # (N, 1)
+        mean = segment_sum(gate * z, owner, groups)
+        variance = segment_sum(gate * (z - mean[owner]).square(), owner, groups)
+        amount = amounts(owner, z.new_ones(len(z)) if area is None else area, num_graphs, self.kinds)
+        return Pooled(mean, (variance + EPSILON).sqrt(), owner, gate.squeeze(1), z, self.scaled(amount))
+
+    def scaled(self, amount: Tensor) -> Tensor:
+        """Amounts (B, a), standardised."""
+        return (amount - self.amount_mean) / self.amount_std if self.kinds > 1 else amount
+
+    def forward(
+        self,
+        tokens: Tensor,
+        batch: Tensor,
+        num_graphs: int,
+        area: Tensor | None = None,
+        vertex_kind: Tensor | None = None,
+    ) -> HeadOutput:
+        """Answer for `num_graphs` graphs with tokens (N, d); other arguments as `pool`."""
+        pooled = self.pool(tokens, batch, num_graphs, area, vertex_kind)
+        raw = self.linear(pooled.rows())
         return HeadOutput(self._value(raw), raw, pooled.gate)
+
+    def of(self, tokens: Tensor, graphs: LatentBatch) -> HeadOutput:
+        """Answer for `graphs`, whose vertices have the tokens (N, d)."""
+        return self(tokens, graphs.batch, graphs.num_graphs, graphs.weight(), graphs.kind)
 
     def loss(self, output: HeadOutput, target: Tensor) -> Tensor:
         """Mean squared error of the standardised target (B, outputs), or cross-entropy of classes (B,) int64."""

@@ -19,6 +19,7 @@ from .decoder import DiffusionDecoder, HiddenTokens, RestorationHead
 from .embedded import Embedding
 from .encoder import Encoded, TissueEncoder
 from .inputs import TimeEmbedding, balance
+from .kinds import KINDS
 from .layout import Layout, Stream
 from .noise import Noise
 from .posterior import Posterior
@@ -80,8 +81,10 @@ class HMGDM(nn.Module):
         self.vertex_head = RestorationHead(settings.hidden, dv)
         self.edge_head = RestorationHead(settings.hidden, de) if settings.edges else None
         own = dv - vertex_parts[-1]  # the last block: descriptors where there are any
+        self.kinds = KINDS if settings.by_kind else 1
         size = 2 * settings.hidden, settings.readout
-        self.readout = Readout(*size, own, dv + beside, settings.arrangement) if settings.readout else None
+        read = *size, own, dv + beside, settings.arrangement, self.kinds
+        self.readout = Readout(*read) if settings.readout else None
         for stream, parts in ((self.encoder.vertex, vertex_parts), (self.encoder.edge, edge_parts)):
             if stream is not None and isinstance(stream.attributes, nn.Linear):
                 balance(stream.attributes, parts)

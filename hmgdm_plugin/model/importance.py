@@ -11,6 +11,7 @@ from torch import Tensor
 from .batch import LatentBatch, repeated, subgraph
 from .heads import EPSILON, GatedHead
 from .hmgdm import HMGDM
+from .kinds import amounts
 
 
 def evidence(head: GatedHead, raw: Tensor, output: int) -> Tensor:
@@ -31,7 +32,7 @@ def gradient_x_input(model: HMGDM, head: GatedHead, batch: LatentBatch, output: 
 
     def answer(x: Tensor, edge_attr: Tensor = batch.edge_attr) -> Tensor:
         tokens = model.embed(replace(batch, x=x, edge_attr=edge_attr)).tokens()
-        return evidence(head, head(tokens, batch.batch, batch.num_graphs, batch.area).raw, output)
+        return evidence(head, head.of(tokens, batch).raw, output)
 
     inputs = tuple(each.detach().clone().requires_grad_() for each in (batch.x, batch.edge_attr))
     with torch.enable_grad():
@@ -40,23 +41,42 @@ def gradient_x_input(model: HMGDM, head: GatedHead, batch: LatentBatch, output: 
     return relevance[0], relevance[1] if model.settings.edges else batch.edge_attr.new_zeros(batch.edge_attr.shape[0])
 
 
-def contribution(
-    head: GatedHead, tokens: Tensor, batch: Tensor, num_graphs: int, output: int, area: Tensor | None = None
-) -> Tensor:
+def contribution(head: GatedHead, tokens: Tensor, graphs: LatentBatch, output: int) -> Tensor:
     """What each vertex (N,) adds to the `evidence` of `output`: by how much that falls without it in the gated pooling.
 
-    The other vertices keep their tokens and share its gate g: with d its distance from the mean and o = g / (1 - g),
-    the mean becomes ``mean - o d``, the variance ``var + o (var - d^2) - (o d)^2``. 0 for the only vertex of a graph.
+    The others of its graph, and kind where kinds are told apart, keep their tokens and share its gate g: with d its
+    distance from the mean and o = g / (1 - g), the mean becomes ``mean - o d``, the variance
+    ``var + o (var - d^2) - (o d)^2``; amounts fall with it. 0 for the only vertex of a graph.
     """
-    pooled = head.pool(tokens, batch, num_graphs, area)
-    gate, far = pooled.gate[:, None], pooled.z - pooled.mean[batch]
+    batch, num_graphs, area = graphs.batch, graphs.num_graphs, graphs.weight()
+    pooled = head.pool(tokens, batch, num_graphs, area, graphs.kind)
+    owner, kinds = pooled.owner, head.kinds
+    gate, far = pooled.gate[:, None], pooled.z - pooled.mean[owner]
     odds = gate / (1 - gate).clamp(min=EPSILON)
-    variance = pooled.std.square()[batch] - EPSILON
+    variance = pooled.std.square()[owner] - EPSILON
     variance = (variance + odds * (variance - far.square()) - (odds * far).square()).clamp(min=0)
-    without = head.linear(torch.cat([pooled.mean[batch] - odds * far, (variance + EPSILON).sqrt()], dim=1))
-    whole = head.linear(torch.cat([pooled.mean, pooled.std], dim=1))
+    alone = (torch.bincount(owner, minlength=num_graphs * kinds) == 1)[owner, None]  # of its kind: nothing is left
+    mean = torch.where(alone, 0.0, pooled.mean[owner] - odds * far)
+    spread = (torch.where(alone, 0.0, variance) + EPSILON).sqrt()
+    rows = pooled.rows()[batch]
+    size, of = far.shape[1], (owner % kinds)[:, None]
+    place = of * size + torch.arange(size, device=of.device)
+    first = kinds * size
+    rows = rows.scatter(1, place, mean).scatter(1, place + rows.shape[1] - first, spread)
+    if kinds > 1:
+        rows[:, first : rows.shape[1] - first] = _fewer(head, owner, batch, num_graphs, area)
+    whole, without = head.linear(pooled.rows()), head.linear(rows)
     fall = evidence(head, whole, output)[batch] - evidence(head, without, output)
     return torch.where(torch.bincount(batch, minlength=num_graphs)[batch] > 1, fall, torch.zeros_like(fall))
+
+
+def _fewer(head: GatedHead, owner: Tensor, batch: Tensor, num_graphs: int, area: Tensor) -> Tensor:
+    """Standardised amounts (N, a) of each vertex's graph without it."""
+    more = amounts(owner, area, num_graphs, head.kinds)[batch]
+    own = (owner % head.kinds)[:, None] == torch.arange(1, head.kinds, device=owner.device)  # (N, kinds - 1)
+    count, area_left = more.chunk(2, dim=1)
+    count = torch.where(own, (count.expm1() - 1).clamp(min=0).log1p(), count)
+    return head.scaled(torch.cat([count, torch.where(own, area_left - area[:, None], area_left)], dim=1))
 
 
 def deletion_curve(model: HMGDM, head: GatedHead, batch_of_one: LatentBatch, order: Tensor, steps: int = 10) -> Tensor:
@@ -112,4 +132,4 @@ def _first(order: Tensor, steps: int, least: int = 0, most: int | None = None) -
 def _scores(model: HMGDM, head: GatedHead, batch_of_one: LatentBatch, keep: Tensor) -> Tensor:
     """Head values (K, outputs) of the K induced subgraphs that `keep` (K, N) picks."""
     graphs = subgraph(repeated(batch_of_one, keep.shape[0]), keep.flatten())
-    return head(model.embed(graphs).tokens(), graphs.batch, graphs.num_graphs, graphs.area).value
+    return head.of(model.embed(graphs).tokens(), graphs).value

@@ -10,8 +10,12 @@ from .segments import segment_mean, segment_std
 
 
 def looks(graphs: LatentBatch) -> Tensor:
-    """What of each graph the distance is measured on, (B, m): mean and spread, by area, of its entities' features."""
-    parts = [each(graphs.x, graphs.batch, graphs.num_graphs, graphs.weight()) for each in (segment_mean, segment_std)]
+    """What of each graph the distance is measured on, (B, m): mean and spread, by area, of its superpixels' features.
+
+    Nuclei are left out: where an image is unlike all others, what a detector finds in it means little.
+    """
+    tissue = graphs.weight() * (graphs.kind == 0)
+    parts = [each(graphs.x, graphs.batch, graphs.num_graphs, tissue) for each in (segment_mean, segment_std)]
     return torch.cat(parts, dim=1)
 
 

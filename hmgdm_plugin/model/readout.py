@@ -4,6 +4,9 @@ A token holds the entity's own attributes, which the encoder need not carry thro
 of the last level in which views of one tile (turned, mirrored, stained otherwise) agree most and tiles differ most:
 Fisher's discriminant with tiles as classes, which needs no label. Whitening by that agreement leaves out what staining
 and chance put into the width of the model, and a probe on a few dozen patients has fewer numbers to get lost in.
+
+Where kinds are told apart, superpixels and nuclei have directions of their own and are summed up apart; the arrangement
+is that of the superpixels, which cover the tile.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from .arrangement import NUMBERS, arrangement
-from .batch import LatentBatch
+from .batch import LatentBatch, subgraph
+from .kinds import AMOUNTS, amounts, owners
 from .segments import segment_mean, segment_std
 
 RIDGE = 0.05  # share of the mean variance within tiles that is added to every direction
@@ -32,48 +36,66 @@ class Readout(nn.Module):
         Attributes `first` to before `last` become part of the token.
     arranged : int
         Directions, the first ones, whose `arrangement` becomes part of a tile's embedding.
+    kinds : {1, 2}
+        2: superpixels and nuclei apart.
 
     Attributes
     ----------
-    centre : (w,)
-    directions : (w, k)
+    centre : (w,), or (kinds, w)
+    directions : (w, k), or (kinds, w, k)
     """
 
     centre: Tensor
     directions: Tensor
 
-    def __init__(self, width: int, size: int, first: int, last: int, arranged: int = 0) -> None:
+    def __init__(self, width: int, size: int, first: int, last: int, arranged: int = 0, kinds: int = 1) -> None:
         super().__init__()
-        self.own, self.arranged = slice(first, last), arranged
-        self.register_buffer("centre", torch.zeros(width))
-        self.register_buffer("directions", torch.randn(width, size) / width**0.5)
+        self.own, self.arranged, self.kinds, self.size = slice(first, last), arranged, kinds, size
+        apart = () if kinds == 1 else (kinds,)
+        self.register_buffer("centre", torch.zeros(*apart, width))
+        self.register_buffer("directions", torch.randn(*apart, width, size) / width**0.5)
 
     @property
     def token_size(self) -> int:
         """Numbers per token."""
-        return self.own.stop - self.own.start + self.directions.shape[1]
+        return self.own.stop - self.own.start + self.size
 
     @property
     def embedding_size(self) -> int:
         """Numbers per tile."""
-        return 2 * self.token_size + NUMBERS * self.arranged
+        return 2 * self.kinds * self.token_size + AMOUNTS * (self.kinds - 1) + NUMBERS * self.arranged
 
     def embed(self, tokens: Tensor, batch: LatentBatch) -> Tensor:
         """Embedding (B, embedding_size) of tiles: mean and spread of their tokens by area, and their arrangement."""
-        owner, graphs, weight = batch.batch, batch.num_graphs, batch.weight()
-        parts = [segment_mean(tokens, owner, graphs, weight), segment_std(tokens, owner, graphs, weight)]
+        graphs, kinds, weight = batch.num_graphs, self.kinds, batch.weight()
+        owner = owners(batch.batch, batch.kind, kinds)
+        means, spreads = (of(tokens, owner, graphs * kinds, weight) for of in (segment_mean, segment_std))
+        parts = [means.view(graphs, -1), spreads.view(graphs, -1)]
+        parts.append(amounts(owner, weight, graphs, kinds))
         if self.arranged:
             first = self.own.stop - self.own.start
-            parts.append(arrangement(tokens[:, first : first + self.arranged], batch))
+            values = tokens[:, first : first + self.arranged]
+            if kinds == 1:
+                parts.append(arrangement(values, batch))
+            else:
+                tissue = batch.kind == 0
+                parts.append(arrangement(values[tissue], subgraph(batch, tissue)))
         return torch.cat(parts, dim=1)
 
-    def forward(self, attributes: Tensor, level: Tensor) -> Tensor:
-        """Tokens (N, token_size) of attributes (N, dv) and the last level (N, w)."""
-        return torch.cat([attributes[:, self.own], (level - self.centre) @ self.directions], dim=1)
+    def forward(self, attributes: Tensor, level: Tensor, kind: Tensor) -> Tensor:
+        """Tokens (N, token_size) of attributes (N, dv), the last level (N, w) and the kind (N,) of vertices."""
+        if self.kinds == 1:
+            turned = (level - self.centre) @ self.directions
+        else:
+            each = ((level - centre) @ own for centre, own in zip(self.centre, self.directions, strict=True))
+            turned = torch.stack([*each]).gather(0, kind[None, :, None].expand(1, -1, self.size)).squeeze(0)
+        return torch.cat([attributes[:, self.own], turned], dim=1)
 
     @torch.no_grad()
-    def fit(self, tiles: Tensor, groups: Tensor) -> None:
+    def fit(self, tiles: Tensor, groups: Tensor, kind: int = 0) -> None:
         """Set the directions from mean last levels (T, w) of tiles and the group (T,) int64 of each tile's views.
+
+        Where kinds are told apart: those of `kind`, from tiles that hold some.
 
         Without two views of any tile the directions are those of the largest variance, whitened.
 
@@ -99,9 +121,9 @@ class Readout(nn.Module):
         values, vectors = torch.linalg.eigh(within + (RIDGE * level if free else 1.0) * identity)
         white = vectors / values.sqrt()
         strength, turned = torch.linalg.eigh(white.T @ total @ white)
-        best = (white @ turned).flip(1)[:, : self.directions.shape[1]]
+        best = (white @ turned).flip(1)[:, : self.size]
         if not free:
             best = best / strength.flip(0)[: best.shape[1]].clamp(min=FLAT).sqrt()
         best = best * torch.sign(best[best.abs().argmax(0), torch.arange(best.shape[1])])  # the same on every machine
-        self.centre.copy_(centre)
-        self.directions.copy_(scale[:, None] * best)
+        for own, found in ((self.centre, centre), (self.directions, scale[:, None] * best)):
+            (own if self.kinds == 1 else own[kind]).copy_(found)

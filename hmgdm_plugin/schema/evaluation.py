@@ -26,7 +26,7 @@ class RowSettings(Settings):
     of: str = ""  # random, entities, graphmae: the row whose graphs and features are taken; empty: the reference
     model: Path = Path("hmgdm-small")  # model: a name of the zoo, or a folder
     settings: dict[str, Any] = Field(default_factory=dict)  # pretrain: what differs from the recipe; model: its graph
-    readout: Literal["", "mean", "mean+spread", "agreed"] = ""  # of entities; agreed: as the reference's; empty: as all
+    readout: Literal["", "mean", "mean+spread", "kinds", "agreed"] = ""  # of entities; see docs/evaluate.md
     fitted: bool = False  # random: its readout is fitted as that of a trained encoder; else that is random too
     paper: str = ""  # the row of the paper's table that this one stands for
 

@@ -101,6 +101,7 @@ class DiffusionSettings(Settings):
     arrangement: Annotated[int, Field(ge=0, le=256)] = (
         0  # of these, the first whose layout over the tile is embedded too
     )
+    by_kind: bool = False  # superpixels and nuclei are read out apart
 
     @model_validator(mode="after")
     def _readout_fits(self) -> DiffusionSettings:
@@ -108,6 +109,8 @@ class DiffusionSettings(Settings):
             raise ValueError(f"readout = {self.readout} is more than twice hidden = {self.hidden}")
         if self.arrangement > self.readout:
             raise ValueError(f"arrangement = {self.arrangement} is more than readout = {self.readout}")
+        if self.by_kind and not self.readout:
+            raise ValueError("by_kind needs a readout above 0")
         return self
 
 
@@ -211,6 +214,7 @@ class HeadsSettings(CardWords):
 
     model: Path
     tiles: Path
+    detectors: Path | None = None  # JSON, patient > detector that never saw that patient; others: the package's own
     head: tuple[HeadSettings, ...] = ()
     clusters: Annotated[int, Field(ge=0, le=30)] = 8
     seed: Seed = 0

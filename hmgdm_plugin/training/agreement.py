@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..model.batch import LatentBatch
 from ..model.hmgdm import HMGDM
+from ..model.kinds import owners
 from ..model.readout import Readout
 from ..model.segments import segment_mean
 from ..schema.events import Events
@@ -50,13 +51,19 @@ def fit_directions(
     if len(latents) < 2:
         return
     numbers, groups = views(graphs, TILES, seed)
-    means = []
+    means, held, kinds = [], [], readout.kinds
     for part in chunks(len(numbers), AT_ONCE):
         batch = latents.latents([int(n) for n in numbers[part.start : part.stop]])
         with torch.no_grad():
-            means.append(segment_mean(level(batch).cpu(), batch.batch, batch.num_graphs, batch.weight()))
+            owner, count = owners(batch.batch, batch.kind, kinds), batch.num_graphs * kinds
+            means.append(segment_mean(level(batch).cpu(), owner, count, batch.weight()))
+            held.append(torch.bincount(owner, minlength=count) > 0)
         events.progress("readout", part.stop, len(numbers))
-    readout.fit(torch.cat(means), torch.from_numpy(groups))
+    tiles, some = torch.cat(means).view(len(numbers), kinds, -1), torch.cat(held).view(-1, kinds)
+    for kind in range(kinds):
+        own = some[:, kind]
+        if int(own.sum()) > 1:
+            readout.fit(tiles[own, kind], torch.from_numpy(groups)[own], kind)
 
 
 def views(graphs: Shards, most: int, seed: int) -> tuple[Ints, Ints]:

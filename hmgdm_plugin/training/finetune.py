@@ -106,13 +106,13 @@ def finetune(
 def tokens_of(encoder: HMGDM, tiles: Sequence[LatentBatch]) -> Tokens:
     """Tokens of every tile by `encoder`, without gradient."""
     with torch.no_grad():
-        return Tokens.of([(encoder.embed(tile).tokens(), tile.weight()) for tile in tiles])
+        return Tokens.of([(encoder.embed(tile).tokens(), tile) for tile in tiles], encoder.kinds)
 
 
 def _answers(encoder: HMGDM, head: GatedHead, tiles: Sequence[LatentBatch]) -> Tensor:
     """Logits (tiles, classes)."""
     batch = side_by_side(tiles)
-    return head(encoder.embed(batch).tokens(), batch.batch, batch.num_graphs, batch.weight()).raw
+    return head.of(encoder.embed(batch).tokens(), batch).raw
 
 
 def _loss(encoder: HMGDM, head: GatedHead, examples: Examples, balance: Tensor) -> float:

@@ -17,7 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..model.heads import GatedHead
+from ..model.batch import LatentBatch
+from ..model.heads import GatedHead, HeadOutput
+from ..model.kinds import amounts, owners
 from .folds import patient_folds
 from .probe import logistic_fit, ridge_fit
 
@@ -27,19 +29,32 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Tokens:
-    """Tokens of many tiles: `rows` (N, d), their tile `batch` (N,), their `area` (N,), number of tiles."""
+    """Tokens of many tiles.
+
+    `rows` (N, d), their tile `batch` (N,), their `area` (N,), number of tiles, `vertex_kind` (N,) and how many kinds
+    are told apart.
+    """
 
     rows: Tensor
     batch: Tensor
     area: Tensor
     count: int
+    vertex_kind: Tensor
+    kinds: int = 1
 
     @classmethod
-    def of(cls, parts: Sequence[tuple[Tensor, Tensor]]) -> Tokens:
-        """From (tokens, areas) of each tile."""
+    def of(cls, parts: Sequence[tuple[Tensor, LatentBatch]], kinds: int = 1) -> Tokens:
+        """From tokens and graph of each tile."""
         sizes = torch.tensor([len(rows) for rows, _ in parts])
         batch = torch.repeat_interleave(torch.arange(len(parts)), sizes)
-        return cls(torch.cat([r for r, _ in parts]), batch, torch.cat([a for _, a in parts]), len(parts))
+        rows, areas, of = zip(*((rows, graph.weight(), graph.kind) for rows, graph in parts), strict=True)
+        return cls(torch.cat(rows), batch, torch.cat(areas), len(parts), torch.cat(of), kinds)
+
+    @classmethod
+    def whole(cls, rows: Tensor) -> Tokens:
+        """One token (T, d) for each tile."""
+        count = len(rows)
+        return cls(rows, torch.arange(count), torch.ones(count), count, torch.zeros(count, dtype=torch.int64))
 
     def pick(self, tiles: Ints) -> Tokens:
         """The tokens of `tiles`, renumbered in that order; `tiles` ascending."""
@@ -47,7 +62,12 @@ class Tokens:
         number[torch.from_numpy(tiles)] = torch.arange(len(tiles))
         own = number[self.batch]
         keep = own >= 0
-        return Tokens(self.rows[keep], own[keep], self.area[keep], len(tiles))
+        parts = self.rows[keep], own[keep], self.area[keep], len(tiles), self.vertex_kind[keep]
+        return Tokens(*parts, self.kinds)
+
+    def ask(self, head: GatedHead) -> HeadOutput:
+        """What `head` says of all tiles."""
+        return head(self.rows, self.batch, self.count, self.area, self.vertex_kind)
 
 
 @dataclass(frozen=True)
@@ -93,7 +113,7 @@ def linear_head(task: Task, tokens: Tokens, target: NDArray[Any], patients: Sequ
 def predict_head(head: GatedHead, tokens: Tokens) -> NDArray[np.float64]:
     """Values (tiles, outputs) in the target's own unit, or class probabilities."""
     with torch.no_grad():
-        return head(tokens.rows, tokens.batch, tokens.count, tokens.area).value.double().numpy()
+        return tokens.ask(head).value.double().numpy()
 
 
 def out_of_fold(
@@ -116,14 +136,13 @@ def _strata(task: Task, target: NDArray[Any]) -> list[float] | None:
 def _start(task: Task, tokens: Tokens, target: NDArray[Any], patients: NDArray[np.str_], seed: int) -> GatedHead:
     """A head whose gate is the area and whose linear part is the penalised solution on mean pooling."""
     torch.manual_seed(seed)
-    head = GatedHead(tokens.rows.shape[1], task.outputs, task.kind, task.transform)
-    head.token_mean.copy_(tokens.rows.mean(0))
-    head.token_std.copy_(tokens.rows.std(0).clamp(min=1e-6))
+    head = GatedHead(tokens.rows.shape[1], task.outputs, task.kind, task.transform, kinds=tokens.kinds)
+    _standardise(head, tokens)
     with torch.no_grad():
-        pooled = head.pool(tokens.rows, tokens.batch, tokens.count, tokens.area)
-        x = torch.cat([pooled.mean, pooled.std], dim=1).double().numpy().round(5)  # float32 noise is no feature
+        pooled = head.pool(tokens.rows, tokens.batch, tokens.count, tokens.area, tokens.vertex_kind)
+        x = pooled.rows().double().numpy().round(5)  # float32 noise is no feature
     if not task.spread:
-        x = x[:, : x.shape[1] // 2]
+        x = x[:, : x.shape[1] - _spreads(head)]
     if task.kind == "regression":
         wanted = np.log1p(target) if task.transform == "log" else target
         head.target_mean.fill_(float(wanted.mean()))
@@ -138,6 +157,25 @@ def _start(task: Task, tokens: Tokens, target: NDArray[Any], patients: NDArray[n
         head.linear.weight[:, : weight.shape[1]] = torch.from_numpy(weight)
         head.linear.bias.copy_(torch.from_numpy(bias))
     return head
+
+
+def _standardise(head: GatedHead, tokens: Tokens) -> None:
+    """Mean and deviation of the tokens of each kind, and of the amounts, become those of the head."""
+    for kind in range(head.kinds):
+        own = tokens.rows if head.kinds == 1 else tokens.rows[tokens.vertex_kind == kind]
+        if len(own) > 1:
+            head.token_mean.view(head.kinds, -1)[kind] = own.mean(0)
+            head.token_std.view(head.kinds, -1)[kind] = own.std(0).clamp(min=1e-6)
+    if head.kinds > 1:
+        owner = owners(tokens.batch, tokens.vertex_kind, head.kinds)
+        found = amounts(owner, tokens.area, tokens.count, head.kinds)
+        head.amount_mean.copy_(found.mean(0))
+        head.amount_std.copy_(found.std(0).clamp(min=1e-6))
+
+
+def _spreads(head: GatedHead) -> int:
+    """How many inputs of the linear part, the last ones, are spreads."""
+    return head.token_mean.numel()
 
 
 def _train(
@@ -165,7 +203,7 @@ def _train(
         optimiser.zero_grad()
         (_head_loss(head, tokens, wanted) + drift).backward()
         if not task.spread and head.linear.weight.grad is not None:
-            head.linear.weight.grad[:, tokens.rows.shape[1] :] = 0
+            head.linear.weight.grad[:, -_spreads(head) :] = 0
         optimiser.step()
     if held is not None:
         head.load_state_dict(best_state)
@@ -180,4 +218,4 @@ def _wanted(task: Task, target: NDArray[Any]) -> Tensor:
 
 
 def _head_loss(head: GatedHead, tokens: Tokens, wanted: Tensor) -> Tensor:
-    return head.loss(head(tokens.rows, tokens.batch, tokens.count, tokens.area), wanted)
+    return head.loss(tokens.ask(head), wanted)

@@ -177,7 +177,9 @@ def _head(spec: Head, encoder: HMGDM, weights: Weights) -> GatedHead | ClusterHe
         head = ClusterHead(encoder.embedding_size, components, len(spec.classes) or clusters)
     else:
         gate_hidden, _ = weights.shape(prefix + "gate.0.weight", 2)
-        head = GatedHead(encoder.token_size, len(spec.classes) or 1, spec.kind, spec.transform, gate_hidden)
+        head = GatedHead(
+            encoder.token_size, len(spec.classes) or 1, spec.kind, spec.transform, gate_hidden, encoder.kinds
+        )
     weights.fill(prefix, head)
     return head
 

@@ -8,7 +8,7 @@ from benchmarks import believed
 from benchmarks.explained import additive_share, contact_curve, nuclear_mask, without_each
 from benchmarks.graphs import batch_of, random_shapes
 from hmgdm_plugin.analysis.faithful import Explained
-from hmgdm_plugin.model.batch import subgraph
+from hmgdm_plugin.model.batch import LatentBatch, subgraph
 from hmgdm_plugin.model.heads import GatedHead
 from hmgdm_plugin.model.hmgdm import HMGDM
 from hmgdm_plugin.schema.settings import DiffusionSettings
@@ -48,7 +48,10 @@ def test_shares_of_a_number_or_of_two_classes_add_up_to_the_answer_less_the_bias
         torch.nn.init.normal_(parameter, std=0.5)
     tokens, area, batch = torch.randn(6, 4), torch.rand(6) + 0.1, torch.tensor([0, 0, 0, 1, 1, 1])
     raw = head(tokens, batch, 2, area).raw - head.linear.bias
-    given = torch.zeros(2).index_add(0, batch, additive_share(head, tokens, batch, 2, 1, area))
+    none, of = torch.zeros(0, 2), torch.zeros(6, dtype=torch.int64)
+    ends = torch.zeros(2, 0, dtype=torch.int64)
+    graphs = LatentBatch(tokens, none, ends, torch.zeros(6, 2), none, batch, ends[0], 2, of, area)
+    given = torch.zeros(2).index_add(0, batch, additive_share(head, tokens, graphs, 1))
     torch.testing.assert_close(given, raw[:, 1] if kind == "regression" else raw[:, 1] - raw[:, 0])
 
 

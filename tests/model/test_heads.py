@@ -1,5 +1,6 @@
 """Heads, clusters, importance, induced subgraphs."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -25,6 +26,14 @@ def lively(head: GatedHead) -> GatedHead:
     head.token_mean.normal_()
     head.token_std.uniform_(0.5, 2)
     return head
+
+
+def graphs_of(area: torch.Tensor, kind: list[int] | None = None) -> LatentBatch:
+    """The graphs of `BATCH`, of which heads read nothing but what vertices belong to."""
+    none, nothing = area.new_zeros(0, 4), torch.zeros(0, dtype=torch.int64)
+    of = torch.zeros(6, dtype=torch.int64) if kind is None else torch.tensor(kind)
+    places = none, torch.zeros(2, 0, dtype=torch.int64), area.new_zeros(6, 2), area.new_zeros(0, 2)
+    return LatentBatch(area.new_zeros(6, 4), *places, BATCH, nothing, 4, of, area)
 
 
 def test_head_starts_as_mean_pooling_and_mean_target():
@@ -96,13 +105,43 @@ def test_head_finds_the_telling_entity():
 def test_a_contribution_is_the_fall_of_the_answer_without_that_entity(kind, outputs):
     head = lively(GatedHead(4, outputs, kind)).double()
     tokens, area = torch.randn(6, 4).double(), torch.rand(6).double() + 0.1
-    given = contribution(head, tokens, BATCH, 4, 1, area)
+    given = contribution(head, tokens, graphs_of(area), 1)
     whole = evidence(head, head(tokens, BATCH, 4, area).raw, 1)
     for k in range(5):
         rest = torch.arange(6) != k
         left = evidence(head, head(tokens[rest], BATCH[rest], 4, area[rest]).raw, 1)
         torch.testing.assert_close(given[k], (whole - left)[BATCH[k]])
     assert given[5] == 0  # alone in its graph
+
+
+@pytest.mark.parametrize("kinds_of", [[0, 1, 1, 0, 1, 0], [0, 1, 0, 1, 1, 1]])
+def test_kinds_are_pooled_apart_and_a_contribution_is_still_the_fall(kinds_of):
+    head = lively(GatedHead(4, 2, "regression", kinds=2)).double()
+    head.amount_mean.normal_()
+    tokens, area = torch.randn(6, 4).double(), torch.rand(6).double() + 0.1
+    of = torch.tensor(kinds_of)
+    given = contribution(head, tokens, graphs_of(area, kinds_of), 1)
+    whole = head(tokens, BATCH, 4, area, of).raw[:, 1]
+    for k in range(5):
+        rest = torch.arange(6) != k
+        left = head(tokens[rest], BATCH[rest], 4, area[rest], of[rest]).raw[:, 1]
+        torch.testing.assert_close(given[k], (whole - left)[BATCH[k]])
+    assert given[5] == 0  # alone in its graph
+
+
+def test_what_a_head_reads_of_kinds_by_hand():
+    head = GatedHead(1, 1, "regression", kinds=2)
+    tokens, of = torch.tensor([[1.0], [3.0], [10.0], [5.0], [7.0], [2.0]]), torch.tensor([0, 0, 1, 0, 1, 0])
+    area = torch.tensor([0.25, 0.75, 0.1, 1.0, 0.2, 1.0])
+    rows = head.pool(tokens, BATCH, 4, area, of).rows()
+    flat = 1e-3  # the deviation of one, or of none
+    expected = [
+        [2.5, 10, math.log(2), 0.1, 0.75**0.5, flat],
+        [5, 7, math.log(2), 0.2, flat, flat],
+        [0, 0, 0, 0, flat, flat],
+        [2, 0, 0, 0, flat, flat],
+    ]
+    torch.testing.assert_close(rows, torch.tensor(expected), atol=1e-5, rtol=1e-5)
 
 
 def test_evidence_of_a_class_is_its_log_odds():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from hmgdm_plugin.model.arrangement import arrangement
+from hmgdm_plugin.model.batch import subgraph
 from hmgdm_plugin.model.readout import Readout
 from hmgdm_plugin.schema.settings import DiffusionSettings
 
@@ -92,3 +95,41 @@ def test_a_readout_wider_than_the_level_is_refused():
         DiffusionSettings(hidden=16, heads=2, readout=33)
     with pytest.raises(ValueError, match="more than readout"):
         DiffusionSettings(readout=4, arrangement=5)
+
+
+def test_kinds_have_directions_and_sums_of_their_own(graphs, model_of):
+    """Nuclei are summed up apart from superpixels, and where they lie changes nothing in what these say."""
+    torch.manual_seed(0)
+    model, batch = model_of(readout=4, arrangement=2, by_kind=True), graphs([30, 12, 9])
+    batch = replace(batch, kind=batch.kind.where(batch.batch < 2, 0))
+    embedding = model.embed(batch)
+    tokens, pooled, size = embedding.tokens(), embedding.pooled(), model.token_size
+    assert model.readout is not None
+    assert pooled.shape[1] == model.embedding_size
+    for kind in (0, 1):
+        own = batch.kind == kind
+        expected = (embedding.last_level()[own] - model.readout.centre[kind]) @ model.readout.directions[kind]
+        torch.testing.assert_close(tokens[own, -4:], expected)
+        first = own & (batch.batch == 0)
+        share = (batch.area[first] / batch.area[first].sum())[:, None]
+        mean = (share * tokens[first]).sum(0)
+        torch.testing.assert_close(pooled[0, kind * size : (kind + 1) * size], mean)
+        spread = (share * (tokens[first] - mean).square()).sum(0).sqrt()
+        torch.testing.assert_close(pooled[0, (2 + kind) * size : (3 + kind) * size], spread)
+    assert not pooled[2, size : 2 * size].any()  # the third tile has no nuclei
+    nuclei = (batch.kind == 1) & (batch.batch == 0)
+    amounts = torch.stack([nuclei.sum().float().log1p(), batch.area[nuclei].sum()])
+    torch.testing.assert_close(pooled[0, 4 * size : 4 * size + 2], amounts)
+    tissue = batch.kind == 0
+    layout = arrangement(tokens[tissue, size - 4 : size - 2], subgraph(batch, tissue))
+    torch.testing.assert_close(pooled[:, 4 * size + 2 :], layout)
+
+
+def test_directions_of_one_kind_leave_those_of_the_other_alone():
+    readout = Readout(2 * HIDDEN, SIZE, 0, 3, kinds=2)
+    before = readout.directions.clone()
+    readout.fit(*views_of_tiles(0), kind=1)
+    assert torch.equal(readout.directions[0], before[0])
+    assert not torch.equal(readout.directions[1], before[1])
+    with pytest.raises(ValueError, match="readout above 0"):
+        DiffusionSettings(by_kind=True)

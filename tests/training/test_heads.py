@@ -4,9 +4,18 @@ import numpy as np
 import pytest
 import torch
 
+from hmgdm_plugin.model.batch import LatentBatch
 from hmgdm_plugin.training.clusters import fit_clusters
 from hmgdm_plugin.training.heads import Task, Tokens, fit_head, out_of_fold, predict_head
 from hmgdm_plugin.training.judge import judged
+
+
+def _graph(area: torch.Tensor, kind: torch.Tensor | None = None) -> LatentBatch:
+    """A tile whose entities cover `area`; nothing else of it is read."""
+    n, none = len(area), torch.zeros(0, 2)
+    of, ends = torch.zeros(n, dtype=torch.int64), torch.zeros(2, 0, dtype=torch.int64)
+    kinds = of if kind is None else kind
+    return LatentBatch(area[:, None], none, ends, torch.zeros(n, 2), none, of, ends[0], 1, kinds, area)
 
 
 def _tokens(tiles=60, dim=6, seed=0):
@@ -16,7 +25,7 @@ def _tokens(tiles=60, dim=6, seed=0):
     for centre in centres:
         n = int(rng.integers(3, 9))
         rows = centre + 0.3 * rng.normal(size=(n, dim))
-        parts.append((torch.from_numpy(rows).float(), torch.from_numpy(rng.dirichlet(np.ones(n))).float()))
+        parts.append((torch.from_numpy(rows).float(), _graph(torch.from_numpy(rng.dirichlet(np.ones(n))).float())))
     return Tokens.of(parts), centres
 
 
@@ -51,7 +60,7 @@ def test_the_gate_learns_where_to_look():
         marked = rng.integers(8)
         rows[marked, 3] = 3
         target.append(rows[marked, 0])
-        parts.append((torch.from_numpy(rows).float(), torch.full((8,), 1 / 8)))
+        parts.append((torch.from_numpy(rows).float(), _graph(torch.full((8,), 1 / 8))))
     tokens, patients = Tokens.of(parts), [f"p{k % 16}" for k in range(80)]
     head = fit_head(Task("regression", 1), tokens, np.array(target), patients)
     with torch.no_grad():
@@ -103,3 +112,26 @@ def test_clusters_find_heaps_and_repeat():
     assert (found == found[:, :1]).all()
     assert sorted(found[:, 0]) == [0, 1, 2, 3]
     assert torch.equal(fit_clusters(x, 4).centroids, head.centroids)
+
+
+def test_what_only_nuclei_say_is_found_where_kinds_are_told_apart():
+    """The first feature of the nuclei, a fiftieth of the area, and their number make the target."""
+    rng = np.random.default_rng(1)
+    parts, target = [], []
+    for _ in range(60):
+        nuclei, says = int(rng.integers(3, 30)), float(rng.normal())
+        rows = rng.normal(size=(8 + nuclei, 4))
+        rows[8:, 0] = says + 0.1 * rng.normal(size=nuclei)
+        area, of = np.r_[np.full(8, 0.98 / 8), np.full(nuclei, 0.02 / nuclei)], np.r_[np.zeros(8), np.ones(nuclei)]
+        parts.append(
+            (torch.from_numpy(rows).float(), _graph(torch.from_numpy(area).float(), torch.from_numpy(of).long()))
+        )
+        target.append(says + np.log1p(nuclei))
+    together, apart = (
+        np.corrcoef(
+            out_of_fold(Task("regression", 1), Tokens.of(parts, kinds), np.array(target), PATIENTS, FOLDS)[:, 0], target
+        )
+        for kinds in (1, 2)
+    )
+    assert apart[0, 1] > 0.95
+    assert together[0, 1] < 0.8
