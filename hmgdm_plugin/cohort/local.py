@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+MB = 1 << 20
+HEAP = {"MMAP_THRESHOLD": 32 * MB, "TRIM_THRESHOLD": 256 * MB, "TOP_PAD": 16 * MB}
 DEATHS = 3  # workers that may die in a row without having begun a slide
 
 
@@ -84,7 +86,7 @@ class LocalRun:
         ours, theirs = context.Pipe(duplex=False)
         arguments = (theirs, self._store, self._entries, self._make_job)
         process = context.Process(target=_child, args=arguments, daemon=True)
-        with _undisturbed():
+        with _undisturbed(), _kept_heap():
             process.start()
             self._children.append(_Child(process, ours))
         theirs.close()
@@ -156,6 +158,21 @@ def _follow(parent: Any) -> None:
     """End this process when its parent has ended."""
     wait([parent])
     os._exit(1)
+
+
+@contextmanager
+def _kept_heap() -> Iterator[None]:
+    """Processes started in the block keep what one slide freed for the next: a tenth of their time went into new pages.
+
+    This is for the C library of Linux, which reads it when a process starts; settings of the user's own stay.
+    """
+    ours = {name: str(size) for word, size in HEAP.items() if (name := f"MALLOC_{word}_") not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            del os.environ[name]
 
 
 @contextmanager

@@ -5,7 +5,6 @@ The axes carry level-0 pixels, so that thumbnails, crops and outlines meet witho
 
 from __future__ import annotations
 
-import io
 import math
 import textwrap
 from pathlib import Path
@@ -16,6 +15,7 @@ import shapely
 from numpy.typing import ArrayLike, NDArray
 
 from ..schema.run import writing
+from .pixels import as_bytes, encoded, resized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 DPI = 160
 _WIDEST_IN, _HIGHEST_IN = 5.6, 6.6  # of the tissue alone; with its legend it fills the width of an A4 page
-_MARGIN_IN = 0.08
+_NARROWEST_IN, _MARGIN_IN = 1.2, 0.08
 BAR_IN, LEGEND_IN = 1.2, 1.9  # room on the right for a colour bar, for a legend
 BAR_HIGH_IN = 1.5  # of the bar itself, at least
 # green and blue: eosin is neither, and colour-blind eyes tell them apart
@@ -43,28 +43,29 @@ def sheet(
     side_in: float = BAR_IN,
     least_in: float = 0.0,
 ) -> tuple[Figure, Axes]:
-    """A picture (h, w, 3) with its title and scale bar; axes in level-0 pixels.
+    """A picture (h, w, 3), of bytes or in 0..1, with its title and scale bar; axes in level-0 pixels.
 
     `side_in` inches are kept free on the right for a legend that is `least_in` inches high.
     """
     from matplotlib.figure import Figure
 
-    image = np.asarray(picture)
+    image = as_bytes(np.asarray(picture))
     height, width = image.shape[:2]
-    inches = min(_WIDEST_IN / width, _HIGHEST_IN / height)
-    wide_in, high_in = max(width * inches, 1.2), max(height * inches, 1.2)
-    lines = textwrap.wrap(title, int((wide_in + side_in) * 8.6), max_lines=2, placeholder=" …") or [""]
-    title_in = 0.18 + 0.22 * len(lines)
-    sheet_in = (wide_in + side_in + _MARGIN_IN, max(high_in, least_in) + title_in + _MARGIN_IN)
-    figure = Figure(figsize=sheet_in, dpi=DPI, facecolor="white")
-    top = 1 - title_in / sheet_in[1]
-    high = high_in / sheet_in[1]
-    box = (_MARGIN_IN / sheet_in[0], top - high, wide_in / sheet_in[0], high)
-    axes = figure.add_axes(box)
+    zoom = DPI * min(_WIDEST_IN / width, _HIGHEST_IN / height)
+    wide, high = max(1, round(width * zoom)), max(1, round(height * zoom))  # pixels of the sheet from here on
+    room = max(wide, round(_NARROWEST_IN * DPI)), max(high, round(_NARROWEST_IN * DPI))
+    lines = textwrap.wrap(title, int((room[0] / DPI + side_in) * 8.6), max_lines=2, placeholder=" …") or [""]
+    margin, title_high = round(_MARGIN_IN * DPI), round((0.18 + 0.22 * len(lines)) * DPI)
+    size = room[0] + round(side_in * DPI) + margin, max(room[1], round(least_in * DPI)) + title_high + margin
+    figure = Figure(figsize=((size[0] + 0.1) / DPI, (size[1] + 0.1) / DPI), dpi=DPI, facecolor="white")
+    left, top = margin + (room[0] - wide) // 2, title_high + (room[1] - high) // 2
+    bottom = size[1] - top - high
+    axes = figure.add_axes((left / size[0], bottom / size[1], wide / size[0], high / size[1]), facecolor="none")
     x_px, y_px = origin_px
-    axes.imshow(image, extent=(x_px, x_px + width * scale, y_px + height * scale, y_px))
-    axes.set(xticks=[], yticks=[], autoscale_on=False)
-    place = (_MARGIN_IN / sheet_in[0], 1 - 0.08 / sheet_in[1])
+    axes.set(xlim=(x_px, x_px + width * scale), ylim=(y_px + height * scale, y_px), xticks=[], yticks=[])
+    axes.set_autoscale_on(False)
+    _lay(figure, resized(image, (wide, high)), left, bottom)
+    place = (margin / size[0], 1 - 0.08 * DPI / size[1])
     figure.text(*place, "\n".join(lines), size=12.5, weight="bold", va="top", parse_math=False, linespacing=1.1)
     scale_bar(axes, mpp_level0)
     return figure, axes
@@ -207,9 +208,11 @@ def trace(axes: Axes, shape: shapely.Geometry) -> None:
 
 def png(figure: Figure) -> bytes:
     """The sheet as PNG that does not say when and with what it was made."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", pil_kwargs={"compress_level": 1}, metadata={"Software": None})
-    return stream.getvalue()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    return encoded(np.asarray(canvas.buffer_rgba())[..., :3], DPI)
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -217,6 +220,18 @@ def save(figure: Figure, path: Path) -> None:
     data = png(figure)
     with writing(path):
         path.write_bytes(data)
+
+
+def _lay(figure: Figure, rgb: NDArray[np.uint8], left: int, bottom: int) -> None:
+    """Put pixels on the sheet as they are: a picture of matplotlib's own is resampled, however well it fits."""
+    from matplotlib.artist import Artist
+
+    class Pixels(Artist):
+        def draw(self, renderer: Any) -> None:
+            rgba = np.dstack([rgb[::-1], np.full(rgb.shape[:2], 255, np.uint8)])  # from the lower left
+            renderer.draw_image(renderer.new_gc(), left, bottom, rgba)
+
+    figure.add_artist(Pixels()).set_zorder(-1)
 
 
 def _path(part: Any) -> Any:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..schema.run import writing
+from .pixels import encoded
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -50,14 +52,13 @@ def write_sheet(path: Path, cells: Sequence[Cell]) -> bytes:
             sheet.paste(small, (left + (CELL_PX[0] - small.width) // 2, top + (CELL_PX[1] - small.height) // 2))
         draw.text((left + 6, top + CELL_PX[1]), _short(cell.name), _PLAIN)
         draw.text((left + 6, top + CELL_PX[1] + 16), _short(cell.remark), _FLAGGED)
-    stream = io.BytesIO()
-    sheet.save(stream, "PNG")
+    png = encoded(np.asarray(sheet))
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(stream.getvalue())
+        temporary.write_bytes(png)
         temporary.replace(path)
-    return stream.getvalue()
+    return png
 
 
 def _small(picture: Path) -> Image.Image:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import shapely
 from numpy.typing import NDArray
 
 from .canvas import DPI, nice_length
+from .pixels import encoded
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
@@ -52,9 +52,7 @@ def crop_png(
         if mpp is not None:
             _scale_bar(draw, large.size, mpp / (zoom * FINER))
         picture = large.resize(size, Pillow.Resampling.BOX)
-    stream = io.BytesIO()
-    picture.save(stream, "PNG", compress_level=1)
-    return stream.getvalue()
+    return encoded(np.asarray(picture))
 
 
 def _trace(draw: ImageDraw, shape: shapely.Geometry, zoom: float) -> None:

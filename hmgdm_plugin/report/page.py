@@ -11,9 +11,15 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..schema.run import writing
+from .pixels import decoded
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _LARGE_BYTES = 200_000  # pictures above this are embedded as JPEG: a fifth of the size, no visible difference
 
@@ -168,6 +174,14 @@ def write_report(path: Path, report: Report) -> None:
 
 def write_page(path: Path, template: str, **content: object) -> None:
     """Fill in a template of this folder, all text escaped; raises as `write_report`."""
+    text = _environment().get_template(template).render(**content)
+    with writing(path):
+        path.write_bytes(text.encode("utf-8", "replace"))
+
+
+@cache
+def _environment() -> Environment:
+    """Templates and their filters: compiled once for all slides of a process."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -178,9 +192,7 @@ def write_page(path: Path, template: str, **content: object) -> None:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "data_uri": data_uri, "aspect": aspect}
-    text = environment.get_template(template).render(**content)
-    with writing(path):
-        path.write_bytes(text.encode("utf-8", "replace"))
+    return environment
 
 
 def number(value: float) -> str:
@@ -200,8 +212,7 @@ def data_uri(png: bytes) -> str:
     from PIL import Image
 
     stream = io.BytesIO()
-    with Image.open(io.BytesIO(png)) as image:
-        image.convert("RGB").save(stream, "JPEG", quality=90, subsampling=0)
+    Image.fromarray(decoded(png)).save(stream, "JPEG", quality=90, subsampling=0)
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
 
 

@@ -82,13 +82,12 @@ def blend(
     grey : float
         Typical grey beneath the colours, for `seen`.
     """
-    tissue = np.asarray(thumbnail, np.float64) / 255
+    picture = thumbnail / 255.0
     inside = ~np.isnan(painted[..., 0])
-    grey = _DARKEST + (1 - _DARKEST) * (tissue @ _GREY)
-    typical = float(np.median(grey[inside])) if inside.any() else 1.0
-    picture = np.where(inside[..., None], alpha * np.nan_to_num(painted) + (1 - alpha) * grey[..., None], tissue)
+    grey = _DARKEST + (1 - _DARKEST) * (picture[inside] @ _GREY)  # (k,): only of what is painted on
+    picture[inside] = alpha * painted[inside] + (1 - alpha) * grey[:, None]
     picture[border(painted if apart else np.where(inside, 1.0, np.nan)[..., None])] = _LINE
-    return picture, typical
+    return picture, float(np.median(grey)) if grey.size else 1.0
 
 
 def seen(colours: ArrayLike, grey: float, alpha: float) -> NDArray[np.float64]:
