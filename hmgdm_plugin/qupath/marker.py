@@ -1,9 +1,10 @@
 """Whether a QuPath holds a project open: two writers lose each other's work.
 
 A window with our menu leaves a sign (`qupath_scripts/lib/hmgdm/Open.groovy`). QuPath itself leaves none: it locks
-nothing and closes the project's files. On Linux, a QuPath of the same user is also known by its command line and by the
-slides that it holds open, unless its own sign there says that it has another project, or none; elsewhere, and for a
-window that shows no image, only our sign tells.
+nothing, closes the project's files, watches no folder and names only the image in its title. On Linux, a QuPath of the
+same user is also known by its command line and, if it has a window, by the slides that it holds open, which may be of
+another project; its own sign there, where it has our menu, says which. Elsewhere, and for a window that shows no image,
+only our sign tells.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from ..schema.errors import InputError
 MARKER = ".hmgdm-open.json"
 SIGNS = "hmgdm/qupath"  # in the user's cache, a file for each QuPath that has our menu
 _PROCESSES = Path("/proc")
+_WITHOUT_WINDOW = ("script", "convert-ome")  # what QuPath does with no other project than its command line names
+_TELL = "close it there; if it has another project open, run install_menu.groovy in it once, and it says so by itself"
 
 
 def refuse_open(folder: Path, slides: Collection[Path] = ()) -> None:
@@ -40,9 +43,15 @@ def refuse_open(folder: Path, slides: Collection[Path] = ()) -> None:
     if host is not None:
         raise InputError(f"{folder}: is open in a QuPath window on {host}", f"close it there (or delete {MARKER})")
     for process in _qupaths():
-        seen = _named(process, folder) or (None if _elsewhere(process, folder) else _held(process, slides))
-        if seen is not None:
-            raise InputError(f"{folder}: QuPath (process {process.name}) has {seen} open", "close it there")
+        if _elsewhere(process, folder):
+            continue
+        where = f"{folder}: QuPath (process {process.name}) has"
+        project = _named(process, folder)
+        if project is not None:
+            raise InputError(f"{where} {project} open", "close it there")
+        slide = _held(process, slides) if _has_window(process) else None
+        if slide is not None:
+            raise InputError(f"{where} {slide} open, perhaps from this project", _TELL)
 
 
 def _marked(folder: Path) -> str | None:
@@ -82,6 +91,12 @@ def _words(process: Path) -> list[str]:
         return (process / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
     except OSError:
         return []
+
+
+def _has_window(process: Path) -> bool:
+    words = _words(process)
+    program = words.index("qupath.QuPath") if "qupath.QuPath" in words else 0
+    return not set(words[program + 1 : program + 2]) & set(_WITHOUT_WINDOW)
 
 
 def _named(process: Path, folder: Path) -> str | None:

@@ -1,11 +1,11 @@
 // menu: 60 Show / hide heat map
 def hmgdm = evaluate(new File(new File(getProperty(ScriptAttributes.FILE_PATH)).parentFile.parentFile, 'load.groovy'))
-def (Talk, Choose, Show) = hmgdm('Talk', 'Choose', 'Show')
+def (Talk, Choose, Show, Look) = hmgdm('Talk', 'Choose', 'Show', 'Look')
 
 def image = getCurrentImageData(), viewer = getCurrentViewer()
 Talk.guarded {
-    if (Show.isShown(viewer)) {
-        Show.hide(viewer)
+    if (Look.isShown(viewer)) {
+        Look.hide(viewer)
         return
     }
     def layer = Choose.layer(image)

@@ -2,11 +2,11 @@
 def hmgdm = evaluate(new File(new File(getProperty(ScriptAttributes.FILE_PATH)).parentFile.parentFile, 'load.groovy'))
 def (Talk, Choose, Work, Landing, Scripted, Show) = hmgdm('Talk', 'Choose', 'Work', 'Landing', 'Scripted', 'Show')
 
-// Headless: `QuPath script import_results.groovy -p P.qpproj -i NAME -a RESULTS_FOLDER [-a RESULT_FILE]`.
-// The image is saved; the result file is written last and says what happened: QuPath's own exit code does not.
+// Headless: `QuPath script import_results.groovy -p P.qpproj -i NAME -a RESULTS_FOLDER [-a RESULT_FILE]`
 def image = getCurrentImageData()
 if (!Talk.window()) {
-    hmgdm('Outcome')[0].told(args.length > 1 ? new File(args[1]) : null, getProjectEntry(), image) { Scripted.importResults(image, args[0]) }
+    def (Outcome) = hmgdm('Outcome')
+    Outcome.told(args.length > 1 ? new File(args[1]) : null, getProjectEntry(), image) { Outcome.of(Scripted.importResults(image, args[0])) }
     return
 }
 Talk.guarded {

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.screen import open_qupath, virtual_screen
+from tests.qupath.headless import DRIVERS, first_image, hmgdm, script
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -23,3 +24,20 @@ def open_window():
         pytest.skip("no virtual screen: install xvfb")
     with virtual_screen() as screen:
         yield partial(open_qupath, screen)
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory, bounds_slide):
+    """What predict writes about a slide that QuPath crops."""
+    folder = tmp_path_factory.mktemp("results ä") / "run"
+    hmgdm("predict", bounds_slide, "--results-dir", folder, "--explain", "--columns", "--workers", 1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory, bounds_slide):
+    """A project of that slide, with what a person drew."""
+    folder = tmp_path_factory.mktemp("projects") / "a project ü"
+    hmgdm("project", "create", folder, bounds_slide)
+    script(DRIVERS / "person.groovy", project=folder / "project.qpproj", image=first_image(folder), save=True)
+    return folder

@@ -2,12 +2,11 @@
 
 import json
 import shutil
-import sys
-from pathlib import Path
 
 import pytest
 
-REPO = Path(__file__).resolve().parents[2]
+from tests.qupath.headless import DRIVERS, SCRIPTS, installed
+
 pytestmark = pytest.mark.qupath
 
 
@@ -15,12 +14,9 @@ pytestmark = pytest.mark.qupath
 def steps(tmp_path_factory, cmu_slide, open_window):
     """What the driver saw, pressing every entry; only the system's own window for folders is answered in its place."""
     out = tmp_path_factory.mktemp("menu")
-    program = out / "hmgdm with a space"
-    code = f'#!/bin/sh\nPYTHONPATH={REPO} exec {sys.executable} -m hmgdm_plugin.cli "$@"\n'
-    program.write_text(code, "utf-8")
-    program.chmod(0o755)
+    program = installed(out, "hmgdm with a space")
     scripts = out / "scripts ü"
-    shutil.copytree(REPO / "qupath_scripts", scripts)
+    shutil.copytree(SCRIPTS, scripts)
     added = "// menu: 55 More like this…\nSystem.setProperty('hmgdm.test.more', 'ran')\n"
     (scripts / "actions" / "more.groovy").write_text(added, "utf-8")
     (out / "of another slide").mkdir()
@@ -29,9 +25,8 @@ def steps(tmp_path_factory, cmu_slide, open_window):
     (out / "of another slide" / "run.json").write_text(json.dumps(record), "utf-8")
     named = {"out": out, "scripts": scripts, "image": cmu_slide, "program": str(program)}
     named |= {"region": "900,700,700,700", "layers": "Groups;Embeddings;Objects:_HMGDM:_contribution", "cancel": "3000"}
-    shared = REPO / "tests" / "scripts"
-    options = {f"hmgdm.test.{key}": value for key, value in {**named, "shared": shared}.items()}
-    options |= {"qupath.startup.script": shared / "menu.groovy", "java.util.prefs.userRoot": out / "prefs"}
+    options = {f"hmgdm.test.{key}": value for key, value in {**named, "shared": DRIVERS}.items()}
+    options |= {"qupath.startup.script": DRIVERS / "menu.groovy", "java.util.prefs.userRoot": out / "prefs"}
     open_window(options, timeout_s=2400)
     return json.loads((out / "steps.json").read_text("utf-8")) | {"pictures": sorted(p.name for p in out.glob("*.png"))}
 

@@ -41,14 +41,15 @@ def test_a_project_in_an_open_window_is_refused_and_one_in_a_dead_window_is_not(
 
 
 @pytest.fixture
-def disguised():
+def disguised(tmp_path_factory):
     """Starts a process that calls itself QuPath, with words of its own and a file that it holds open."""
-    started = []
+    started, place = [], tmp_path_factory.mktemp("disguised")
 
-    def start(*words, held=os.devnull):
+    def start(*words, held=os.devnull, does="something"):
         code = "import sys, time; file = open(sys.argv[1]); print(flush=True); time.sleep(60)"
-        command = ["/opt/QuPath/bin/QuPath", "-c", code, str(held), *map(str, words)]
-        started.append(subprocess.Popen(command, executable=sys.executable, stdout=subprocess.PIPE))
+        (place / does).write_text(code, "utf-8")
+        command = ["/opt/QuPath/bin/QuPath", does, str(held), *map(str, words)]
+        started.append(subprocess.Popen(command, executable=sys.executable, cwd=place, stdout=subprocess.PIPE))
         started[-1].stdout.readline()
         return started[-1].pid
 
@@ -71,8 +72,17 @@ def test_a_qupath_without_our_menu_is_known_by_its_words_and_by_the_slides_it_ho
     elsewhere = tmp_path / "another"
     elsewhere.mkdir()
     second = disguised(held=slide)
-    with pytest.raises(InputError, match=rf"QuPath \(process {second}\) has a b.svs open"):
+    with pytest.raises(InputError, match=rf"QuPath \(process {second}\) has a b.svs open, perhaps") as refused:
         refuse_open(elsewhere, [slide])
+    assert "run install_menu.groovy in it once" in refused.value.fix
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no /proc: processes cannot be looked at")
+def test_a_script_of_another_project_with_the_same_slide_is_no_reason_to_refuse(tmp_path, disguised):
+    slide = tmp_path / "a.svs"
+    slide.write_text("")
+    disguised("-p", tmp_path / "other" / "project.qpproj", held=slide, does="script")
+    refuse_open(tmp_path, [slide])
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no /proc: processes cannot be looked at")

@@ -4,12 +4,12 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-REPO = Path(__file__).resolve().parents[2]
+from tests.qupath.headless import DRIVERS, SCRIPTS
+
 pytestmark = pytest.mark.qupath
 STARTS = ("install", "back", "gone")
 
@@ -32,13 +32,13 @@ def starts(tmp_path_factory, results, pyramid_slide, open_window):
     """What each start of QuPath found; they share their preferences, and each was quit as from its menu."""
     out = tmp_path_factory.mktemp("restart")
     scripts = out / "scripts ü"
-    shutil.copytree(REPO / "qupath_scripts", scripts)
+    shutil.copytree(SCRIPTS, scripts)
     own = out / "my startup.groovy"
-    shutil.copy(REPO / "tests" / "scripts" / "restart.groovy", own)
+    shutil.copy(DRIVERS / "restart.groovy", own)
     found = {}
     for start in STARTS:
         named = {"out": out, "scripts": scripts, "own": own, "slide": pyramid_slide, "results": results, "start": start}
-        named |= {"class": "HMGDM: benign", "layer": "Heat map: p(benign)", "shared": REPO / "tests" / "scripts"}
+        named |= {"class": "HMGDM: benign", "layer": "Heat map: p(benign)", "shared": DRIVERS}
         options = {f"hmgdm.test.{key}": value for key, value in named.items()}
         options |= {"java.util.prefs.userRoot": out / "prefs"}
         if start == "install":  # later ones have it from the preferences alone

@@ -54,7 +54,6 @@ class Analyse {
 
     /** Ask what can be chosen; false where the user thinks better of it. */
     boolean asked(String what) {
-        if (!Talk.window()) return true
         def model = new TextField(options.model as String)
         def explain = new CheckBox('Explain too: which entities carried each answer')
         explain.selected = options.explain as boolean
@@ -165,8 +164,6 @@ class Analyse {
         Program.version()
         if (regions) {
             if (job.asked(job.describe())) job.go()
-        } else if (!Talk.window()) {
-            job.go()
         } else if (job.asked('the whole slide')) {
             Work.start('Estimating', { Work work -> job.estimate(work) }) { Map cost ->
                 def text = "${cost.tiles ?: 'All'} tiles${cost.objects ? ', about ' + String.format('%,d', cost.objects as long) + ' objects' : ''}\nEstimated time: ${span(cost.seconds as double)}\n\nAnalyse now?"

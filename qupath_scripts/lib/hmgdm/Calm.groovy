@@ -2,11 +2,13 @@ package hmgdm
 
 import groovy.transform.CompileStatic
 import java.awt.image.BufferedImage
+import java.util.concurrent.Callable
 import javafx.application.Platform
 import qupath.fx.utils.FXUtils
 import qupath.lib.gui.images.stores.TileListener
 import qupath.lib.gui.viewer.QuPathViewer
 import qupath.lib.images.ImageData
+import qupath.lib.objects.PathDetectionObject
 import qupath.lib.regions.ImageRegion
 
 /**
@@ -14,40 +16,55 @@ import qupath.lib.regions.ImageRegion
  * square of the overlay to be painted, both on the window's own thread. Here viewers keep their picture until the objects
  * are sorted in the background, and then take the squares as other threads paint them.
  */
+@CompileStatic
 class Calm {
     static final int MANY = 2000 // objects; fewer are painted at once, without a flicker
     private static final long HOLD_MS = 600_000
+    private static final int SQUARES = 8 // along each side of the image: asked before the window asks
 
     /** Do `work`, which changes the objects of an image, on a thread that is not the window's. */
     static Object change(ImageData imageData, Closure work) {
-        def viewers = waiting() ? Talk.window().allViewers.findAll { it.imageData == imageData } : []
-        if (!viewers) return work()
-        onWindow { viewers.each { it.setMinimumRepaintSpacingMillis(HOLD_MS) } }
+        List<QuPathViewer> viewers = []
+        if (waiting()) for (QuPathViewer each : Talk.window().getAllViewers()) if (each.getImageData() == imageData) viewers.add(each)
+        if (viewers.isEmpty()) return work.call()
+        onWindow { for (QuPathViewer each : viewers) each.setMinimumRepaintSpacingMillis(HOLD_MS) }
         try {
-            def done = work()
-            Source.detections(imageData.hierarchy, ImageRegion.createInstance(0, 0, 1, 1, 0, 0)) // sorts all by place
+            Object done = work.call()
+            sorted(imageData)
             return done
         } finally {
-            onWindow { viewers.each { viewer -> gently(viewer) { viewer.resetMinimumRepaintSpacingMillis() } } }
+            onWindow { for (QuPathViewer each : viewers) gently(each) { each.resetMinimumRepaintSpacingMillis() } }
         }
     }
+
+    /**
+     * What the window asks before it paints, of every square that is seen: whether it holds an object. The first question
+     * sorts all of them by place, and the code that answers is slow until it has been asked a few times.
+     */
+    private static void sorted(ImageData imageData) {
+        int width = side(imageData.getServer().getWidth()), height = side(imageData.getServer().getHeight())
+        for (int k = 0; k < SQUARES * SQUARES; k++) {
+            ImageRegion square = ImageRegion.createInstance((k % SQUARES) * width, k.intdiv(SQUARES) * height, width, height, 0, 0)
+            imageData.getHierarchy().hasObjectsForRegion(PathDetectionObject, square)
+        }
+    }
+
+    private static int side(int whole) { Math.max(1, whole.intdiv(SQUARES).intValue()) }
 
     /** Let the window do what it was asked before the next change: while objects are moved it would have to wait for them. */
     static void pause() { if (waiting()) onWindow { } }
 
     /** Do `work` on the window's thread, which makes a viewer paint its overlay anew. */
-    static void gently(viewer, Closure work) {
-        boolean many = (viewer.hierarchy?.rootObject?.nChildObjects() ?: 0) > MANY
-        if (many) Squares.follow(viewer)
-        work()
+    static void gently(QuPathViewer viewer, Closure work) {
+        if (viewer.getHierarchy() != null && viewer.getHierarchy().getRootObject().nChildObjects() > MANY) Squares.follow(viewer)
+        work.call()
     }
 
-    private static boolean waiting() { Talk.window() && !Platform.isFxApplicationThread() }
+    private static boolean waiting() { Talk.window() != null && !Platform.isFxApplicationThread() }
 
-    private static void onWindow(Closure work) { FXUtils.callOnApplicationThread { work() } }
+    private static void onWindow(Closure work) { FXUtils.callOnApplicationThread({ work.call() } as Callable<Object>) }
 
     /** Squares of the overlay, shown as they come; once all are there, the viewer is as it was. */
-    @CompileStatic
     private static class Squares implements TileListener<BufferedImage> {
         private static final String KEY = 'hmgdm.squares'
         private static final long REPAINT_MS = 250, STILL_NS = 1_500_000_000L, NONE_NS = 10_000_000_000L

@@ -33,7 +33,7 @@ class Choose {
         boolean whole = what instanceof Integer
         Work.start('Removing objects', { whole ? Landing.undoRecipe(imageData, what as Integer) : Landing.undo(imageData, what as String) }) { gone ->
             if (!whole) Landing.undoStep(imageData, what as String)
-            Show.hide(Talk.window().viewer)
+            Look.hide(Talk.window().viewer)
             Talk.inform("${gone} objects removed${whole ? '' : '; the results folder is kept, Import results brings them back'}")
         }
     }

@@ -12,7 +12,7 @@ class Headless {
     static String importFolder(ImageData imageData, String folder) {
         def landed = Landing.importFolder(imageData, new File(folder))
         Landing.importStep(imageData, new File(folder))
-        Json.write(landed.subMap(['added', 'removed', 'bad', 'slide']) + [run: landed.run.id, title: landed.run.title])
+        Json.write(Outcome.of(landed))
     }
 
     /** Whether an image has the results of `folder`, which is about one slide. */

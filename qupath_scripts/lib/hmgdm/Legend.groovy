@@ -1,7 +1,13 @@
 package hmgdm
 
+import groovy.transform.CompileStatic
 import java.util.function.Function
+import javafx.beans.value.ChangeListener
+import javafx.beans.value.ObservableValue
+import javafx.event.ActionEvent
+import javafx.geometry.Insets
 import javafx.geometry.Pos
+import javafx.scene.Node
 import javafx.scene.control.Button
 import javafx.scene.control.Label
 import javafx.scene.control.Slider
@@ -10,77 +16,97 @@ import javafx.scene.layout.Priority
 import javafx.scene.layout.Region
 import javafx.scene.layout.StackPane
 import javafx.scene.layout.VBox
+import javafx.scene.paint.Color
 import javafx.scene.shape.Rectangle
+import qupath.lib.color.ColorMaps
 import qupath.lib.gui.ColorMapCanvas
+import qupath.lib.gui.viewer.QuPathViewer
 
 /** A box in a corner of the viewer: what the colours mean, how opaque they are, and a way to put them away. */
+@CompileStatic
 class Legend {
     static final String ID = 'hmgdm-legend'
 
-    static find(viewer) { viewer.view.children.find { it.id == ID } }
+    static Node find(QuPathViewer viewer) {
+        for (Node each : viewer.getView().getChildren()) if (each.getId() == ID) return each
+        null
+    }
 
-    static void remove(viewer) { viewer.view.children.removeIf { it.id == ID } }
+    static void remove(QuPathViewer viewer) { viewer.getView().getChildren().removeIf { Node each -> each.getId() == ID } }
 
     /** A bar from `low` to `high`. */
-    static Region bar(colours, double low, double high) {
-        def canvas = new ColorMapCanvas(14d, colours, { d -> number(low + (d as double) * (high - low) / 255d) } as Function)
+    static Region bar(ColorMaps.ColorMap colours, double low, double high) {
+        Function<Double, String> said = { Double each -> number(low + each * (high - low) / 255d) } as Function<Double, String>
+        ColorMapCanvas canvas = new ColorMapCanvas(14d, colours, said)
         canvas.resize(220, 14)
-        def ends = new HBox(label(number(low)), spacer(), label(number(high)))
-        new VBox(2, canvas, ends)
+        new VBox(2, canvas, new HBox(label(number(low)), spacer(), label(number(high))))
     }
 
     /** Words, for what has neither. */
     static Region words(String text) {
-        def made = label(text)
-        made.wrapText = true
-        made.maxWidth = 220
+        Label made = label(text)
+        made.setWrapText(true)
+        made.setMaxWidth(220)
         made
     }
 
     /** Names with their colours; [name, rgb] each. */
     static Region swatches(List<List> classes) {
-        def rows = classes.take(14).collect { name, rgb ->
-            new HBox(6, new Rectangle(12, 12, javafx.scene.paint.Color.rgb((rgb >> 16) & 255, (rgb >> 8) & 255, rgb & 255)), label(name as String))
+        VBox rows = new VBox(3)
+        for (List each : classes.take(14)) {
+            int rgb = (each[1] as Number).intValue()
+            Color colour = Color.rgb((rgb >> 16) & 255, (rgb >> 8) & 255, rgb & 255)
+            rows.getChildren().add(new HBox(6, new Rectangle(12, 12, colour), label(each[0].toString())))
         }
-        new VBox(3, *rows)
+        rows
     }
 
     /** `remarks` are what the run said of the slide; they stay as long as its colours do. */
-    static void show(viewer, String title, Region colours, List<String> remarks, Map before) {
+    static void show(QuPathViewer viewer, String title, Region colours, List<String> remarks, Look before) {
         remove(viewer)
-        def close = new Button('Hide')
-        close.onAction = { Show.hide(viewer) }
-        close.style = '-fx-font-size: 10; -fx-padding: 1 6 1 6;'
-        def opacity = new Slider(0.1, 1.0, viewer.overlayOptions.opacity as double)
-        opacity.prefWidth = 110
-        opacity.valueProperty().addListener({ value, old, now -> viewer.overlayOptions.setOpacity(now.floatValue()) } as javafx.beans.value.ChangeListener)
-        def word = label('Opacity')
+        Label heading = label(title)
+        heading.setWrapText(true)
+        heading.setMaxWidth(220)
+        heading.setStyle('-fx-text-fill: #202020; -fx-font-weight: bold;')
+        VBox box = new VBox(5, heading, colours)
+        for (String remark : remarks) {
+            Region said = words(remark)
+            said.setStyle(said.getStyle() + '-fx-text-fill: #9a3b00;')
+            box.getChildren().add(said)
+        }
+        box.getChildren().add(controls(viewer))
+        box.setId(ID)
+        box.setUserData(before)
+        box.setStyle('-fx-background-color: rgba(255,255,255,0.92); -fx-padding: 8; -fx-border-color: #888888; -fx-background-radius: 4; -fx-border-radius: 4;')
+        box.setMaxSize(240, Region.USE_PREF_SIZE)
+        viewer.getView().getChildren().add(box)
+        StackPane.setAlignment(box, Pos.BOTTOM_LEFT)
+        StackPane.setMargin(box, new Insets(0, 0, 46, 8)) // clear of the scale bar
+    }
+
+    private static Region controls(QuPathViewer viewer) {
+        Button close = new Button('Hide')
+        close.setOnAction { ActionEvent pressed -> Look.hide(viewer) }
+        close.setStyle('-fx-font-size: 10; -fx-padding: 1 6 1 6;')
+        Slider opacity = new Slider(0.1, 1.0, (double) viewer.getOverlayOptions().getOpacity())
+        opacity.setPrefWidth(110)
+        opacity.valueProperty().addListener({ ObservableValue value, Number old, Number now ->
+            viewer.getOverlayOptions().setOpacity(now.floatValue())
+        } as ChangeListener<Number>)
+        Label word = label('Opacity')
         word.setMinWidth(Region.USE_PREF_SIZE)
         close.setMinWidth(Region.USE_PREF_SIZE)
-        def heading = label(title)
-        heading.wrapText = true
-        heading.maxWidth = 220
-        heading.style = '-fx-text-fill: #202020; -fx-font-weight: bold;'
-        def said = remarks.collect { words(it) }
-        said.each { it.style += '-fx-text-fill: #9a3b00;' }
-        def box = new VBox(5, heading, colours, *said, new HBox(6, word, opacity, spacer(), close))
-        box.id = ID
-        box.userData = before
-        box.style = '-fx-background-color: rgba(255,255,255,0.92); -fx-padding: 8; -fx-border-color: #888888; -fx-background-radius: 4; -fx-border-radius: 4;'
-        box.setMaxSize(240, Region.USE_PREF_SIZE)
-        viewer.view.children.add(box)
-        StackPane.setAlignment(box, Pos.BOTTOM_LEFT)
-        StackPane.setMargin(box, new javafx.geometry.Insets(0, 0, 46, 8)) // clear of the scale bar
+        new HBox(6, word, opacity, spacer(), close)
     }
 
     private static Label label(String text) {
-        def made = new Label(text)
-        made.style = '-fx-text-fill: #202020; -fx-font-size: 11;'
+        Label made = new Label(text)
+        made.setStyle('-fx-text-fill: #202020; -fx-font-size: 11;')
         made
     }
 
     private static Region spacer() {
-        def made = new Region()
+        Region made = new Region()
         HBox.setHgrow(made, Priority.ALWAYS)
         made
     }

@@ -1,11 +1,9 @@
 package hmgdm
 
 import javafx.application.Platform
+import org.codehaus.groovy.control.CompilationFailedException
 import qupath.lib.gui.QuPathGUI
 import qupath.lib.gui.prefs.PathPrefs
-import qupath.lib.gui.scripting.QPEx
-import qupath.lib.gui.scripting.languages.GroovyLanguage
-import qupath.lib.scripting.ScriptParameters
 
 /**
  * Extensions > H-MGDM. An entry is a file in actions/ whose first line is `// menu: NUMBER NAME`; a new file is a new
@@ -28,21 +26,10 @@ class Menu {
     static void show(File home) {
         def window = QuPathGUI.getInstance()
         if (window == null) return
-        entries(home).each { name, file -> window.installCommand("Extensions>${NAME}>${name}".toString()) { Talk.guarded { run(window, file as File) } } }
+        entries(home).each { name, file -> window.installCommand("Extensions>${NAME}>${name}".toString()) { Talk.guarded { Entry.run(file as File) } } }
         Prefs.show(window)
         Open.watch(window)
         warm(home)
-    }
-
-    /**
-     * As QuPath runs a script of its menus, but its text is compiled once, and QuPath is not told afterwards that all objects
-     * have changed: its window would stand still while it sorts and paints every one of them. What an entry changes, it says.
-     */
-    private static void run(QuPathGUI window, File file) {
-        def script = ScriptParameters.builder().setFile(file).setProject(window.project).setImageData(window.imageData)
-            .setDefaultImports(QPEx.getCoreClasses()).setDefaultStaticImports([QPEx]).setBatchSaveResult(false)
-            .useLogWriters().useCompiled(true).doUpdateHierarchy(false)
-        GroovyLanguage.getInstance().execute(script.build())
     }
 
     /** Compile what the entries need while nobody waits: seconds that the first click would stand still. */
@@ -52,6 +39,11 @@ class Menu {
         Thread.startDaemon('hmgdm-warm') {
             new File(home, 'lib/hmgdm').listFiles().findAll { it.name.endsWith('.groovy') }.each { file ->
                 synchronized (loader) { loader.loadClass('hmgdm.' + file.name.replace('.groovy', '')) }
+            }
+            entries(home).each { name, file ->
+                try {
+                    Entry.compiled(file as File)
+                } catch (CompilationFailedException said) { } // again where it is pressed
             }
         }
     }

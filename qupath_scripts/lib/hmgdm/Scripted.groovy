@@ -2,6 +2,7 @@ package hmgdm
 
 import qupath.lib.images.ImageData
 import qupath.lib.projects.Project
+import qupath.lib.projects.ProjectImageEntry
 
 /** What a script can call, one line each, in the editor and headless; nothing here opens a dialog that asks. */
 class Scripted {
@@ -14,6 +15,22 @@ class Scripted {
         job.finish(landed)
         landed
     }
+
+    /**
+     * Analyse, from QuPath's command line. `args` are options of `hmgdm VERB` (model=…, device=…) and a file or folder for
+     * the outcome; all may be left out.
+     */
+    static void headless(ImageData imageData, Project project, ProjectImageEntry entry, String verb, Closure<Collection> regions, args) {
+        def given = (args ?: []).toList()
+        def options = given.findAll { it ==~ /\w+=.*/ }, places = given - options
+        Outcome.told(places ? new File(places[0]) : null, entry, imageData) {
+            if (places.size() > 1) throw new Trouble("${places[1]}: one file for the outcome is enough", 'give options as NAME=VALUE')
+            def named = options.collectEntries { it.split('=', 2).with { parts -> [parts[0], value(parts[1])] } }
+            Outcome.of(analyse(imageData, project, verb, regions(), named))
+        }
+    }
+
+    private static Object value(String text) { text in ['true', 'false'] ? text == 'true' : text.isNumber() ? text.toBigDecimal() : text }
 
     static Map importResults(ImageData imageData, String folder) {
         def landed = Landing.importFolder(imageData, new File(folder))

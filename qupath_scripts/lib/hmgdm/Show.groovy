@@ -5,20 +5,12 @@ import java.awt.image.BufferedImage
 import javafx.application.Platform
 import qupath.lib.color.ColorMaps
 import qupath.lib.gui.tools.MeasurementMapper
-import qupath.lib.gui.viewer.OverlayOptions
-import qupath.lib.gui.viewer.overlays.BufferedImageOverlay
 import qupath.lib.images.ImageData
 import qupath.lib.objects.PathObject
-import qupath.lib.regions.ImageRegion
 
-/** What of the results is drawn on the slide; one layer at a time, and hiding it leaves the window as it was. */
+/** What of the results can be drawn on the slide, prepared in the background; one layer at a time. */
 class Show {
     static final String COMPONENTS = 'Embeddings as colours', MAP = 'Heat map: ', GROUPS = 'Groups: ', OBJECTS = 'Objects: '
-
-    /** An overlay of ours, told from others by its class. */
-    static class Picture extends BufferedImageOverlay {
-        Picture(viewer, OverlayOptions options, Map<ImageRegion, BufferedImage> pictures) { super(viewer, options, pictures) }
-    }
 
     /** All layers that the image has: pictures of the last run, and a map of every measurement. */
     static List<String> layers(ImageData imageData) {
@@ -120,17 +112,8 @@ class Show {
             def (low, high) = Layers.range(pages.page(title))
             key = { Legend.bar(colours, low, high) }
         }
-        return { viewer ->
-            def before = hide(viewer)
-            def options = viewer.overlayOptions
-            viewer.customOverlayLayers.add(new Picture(viewer, options, [(pages.place()): image]))
-            options.setShowPixelClassification(true)
-            options.setShowDetections(false)
-            options.setOpacity(0.6f)
-            Legend.show(viewer, unit(pages, name), key(), remarks, before)
-            forget(viewer)
-            viewer.forceOverlayUpdate()
-        }
+        def place = [(pages.place()): image], title = unit(pages, name)
+        return { viewer -> Look.picture(viewer, place, title, key, remarks) }
     }
 
     private static String unit(Layers pages, String name) {
@@ -166,43 +149,7 @@ class Show {
         mapper.setDisplayMaxValue(high)
         def run = Runs.all(imageData).reverse().find { (it.recipes as List)*.intValue().contains(Tag.of(objects[0].ID)) }
         def remarks = run ? Results.remarks(run) : []
-        return { viewer ->
-            def before = hide(viewer)
-            def options = viewer.overlayOptions
-            Calm.gently(viewer) {
-                options.setMeasurementMapper(mapper)
-                options.setShowDetections(true)
-                options.setFillDetections(true)
-                options.setOpacity(0.6f)
-            }
-            def unit = name.startsWith(Why.PREFIX) ? ' (SD of the answer)' : ''
-            Legend.show(viewer, name.replaceFirst('^HMGDM: ', '').capitalize() + unit, Legend.bar(colours, low, high), remarks, before)
-            forget(viewer)
-            viewer.forceOverlayUpdate()
-        }
-    }
-
-    static boolean isShown(viewer) { Legend.find(viewer) != null }
-
-    /** Take our layer off; returns how the window was before any of ours. */
-    static Map hide(viewer) {
-        def options = viewer.overlayOptions
-        def before = Legend.find(viewer)?.userData as Map
-        if (before == null) before = ['fillDetections', 'showDetections', 'showPixelClassification', 'opacity', 'measurementMapper'].collectEntries { [it, options[it]] }
-        else Calm.gently(viewer) { before.each { key, value -> options[key] = value } }
-        viewer.customOverlayLayers.removeIf { it.class.name == Picture.name }
-        Legend.remove(viewer)
-        viewer.forceOverlayUpdate()
-        before
-    }
-
-    /** Another image in the viewer must not wear this one's colours. */
-    private static void forget(viewer) {
-        def listener
-        listener = { value, old, now ->
-            viewer.imageDataProperty().removeListener(listener)
-            if (Legend.find(viewer)) hide(viewer)
-        } as javafx.beans.value.ChangeListener
-        viewer.imageDataProperty().addListener(listener)
+        def title = name.replaceFirst('^HMGDM: ', '').capitalize() + (name.startsWith(Why.PREFIX) ? ' (SD of the answer)' : '')
+        return { viewer -> Look.objects(viewer, mapper, title, { Legend.bar(colours, low, high) }, remarks) }
     }
 }

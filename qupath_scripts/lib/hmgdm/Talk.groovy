@@ -1,10 +1,13 @@
 package hmgdm
 
+import groovy.transform.CompileStatic
 import java.util.concurrent.CancellationException
+import javafx.application.Platform
 import qupath.fx.dialogs.Dialogs
 import qupath.lib.gui.QuPathGUI
 
 /** Says things once: in a window where there is one, else on the console. */
+@CompileStatic
 class Talk {
     static final String TITLE = 'H-MGDM'
 
@@ -12,20 +15,25 @@ class Talk {
 
     static void inform(String text) {
         println "${TITLE}: ${text}"
-        if (window()) Dialogs.showInfoNotification(TITLE, broken(text))
+        if (window() != null) Platform.runLater { Dialogs.showInfoNotification(TITLE, broken(text)) }
     }
 
     static void warn(String text) {
         println "${TITLE}: ${text}"
-        if (window()) Dialogs.showWarningNotification(TITLE, broken(text))
+        if (window() != null) Platform.runLater { Dialogs.showWarningNotification(TITLE, broken(text)) }
     }
 
     /** In lines of at most 70 letters: a notification is as wide as its longest line, and the screen may not be. */
     private static String broken(String text) {
-        text.split(' ').inject('') { done, word ->
-            int line = done.length() - done.lastIndexOf('\n') + word.length()
-            done.isEmpty() ? word : done + (line > 70 ? '\n' : ' ') + word
+        StringBuilder out = new StringBuilder()
+        int line = 0
+        for (String word : text.split(' ')) {
+            boolean fits = line + word.length() < 70
+            if (out.length() > 0) out.append(fits ? ' ' : '\n')
+            out.append(word)
+            line = (fits ? line + 1 : 0) + word.length()
         }
+        out.toString()
     }
 
     static void error(Throwable error) {
@@ -33,10 +41,10 @@ class Talk {
             inform('cancelled; nothing was changed')
             return
         }
-        def trouble = error instanceof Trouble ? error : new Trouble("unforeseen ${error.class.simpleName}: ${error.message}", 'report it with the log (View > Show log)')
+        Trouble trouble = error instanceof Trouble ? (Trouble) error : new Trouble("unforeseen ${error.class.simpleName}: ${error.message}", 'report it with the log (View > Show log)')
         System.err.println("${TITLE}: ${trouble.message}")
         if (!(error instanceof Trouble)) error.printStackTrace()
-        if (window()) Dialogs.showErrorMessage(TITLE, trouble.fix ? "${trouble.problem}\n\nWhat to do: ${trouble.fix}".toString() : trouble.problem)
+        if (window() != null) Dialogs.showErrorMessage(TITLE, trouble.fix ? "${trouble.problem}\n\nWhat to do: ${trouble.fix}".toString() : trouble.problem)
     }
 
     /** Do what a menu entry stands for; headless an error ends the script, in a window it is shown, once. */
@@ -44,7 +52,7 @@ class Talk {
         try {
             return work()
         } catch (Throwable error) {
-            if (!window()) throw error
+            if (window() == null) throw error
             Talk.error(error)
             return null
         }
@@ -52,8 +60,8 @@ class Talk {
 
     /** A number from the user; null where there is nobody to ask or the answer is empty. */
     static Double number(String question, double suggested) {
-        window() ? Dialogs.showInputDialog(TITLE, question, suggested as Double) : null
+        window() == null ? null : Dialogs.showInputDialog(TITLE, question, suggested as Double)
     }
 
-    static boolean confirm(String text) { !window() || Dialogs.showConfirmDialog(TITLE, text) }
+    static boolean confirm(String text) { window() == null || Dialogs.showConfirmDialog(TITLE, text) }
 }
