@@ -1,6 +1,6 @@
-"""How long the entity graph of a tile takes, step by step, beside the obvious way; and what the pipeline makes of it.
+"""How long the entity graph of a tile takes, step by step, beside the obvious way.
 
-    python -m benchmarks.graph [SLIDE] [--model NAME|FOLDER] [--tiles 8] [--repeats 5]
+    python -m benchmarks.graph [SLIDE] [--tiles 8] [--repeats 5]
 
 Steps are timed as processor time of one thread, the least of some repeats, the mean over tiles: other work on the
 machine disturbs that least. The obvious way is scikit-image's SLIC, region adjacency graph and hierarchical merging,
@@ -10,7 +10,6 @@ scipy's dilations, masked crops reduced by Pillow, and outlines put together by 
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +29,6 @@ from hmgdm_plugin.graph.merging import merge
 from hmgdm_plugin.graph.outlines import outlines
 from hmgdm_plugin.graph.superpixels import slic
 from hmgdm_plugin.graph.windows import cut_windows
-from hmgdm_plugin.schema.events import Events
 from hmgdm_plugin.schema.settings import GraphSettings
 from hmgdm_plugin.schema.space import Tile
 from hmgdm_plugin.slide.reader import Slide, open_slide
@@ -147,80 +145,15 @@ def steps_table(slide: Slide, size_px: int, count: int, repeats: int) -> str:
     return "\n".join(rows)
 
 
-def pipeline_table(slide: Slide, name: str) -> str:
-    """Rates of the stages alone and together, on all tiles of the slide."""
-    import torch
-
-    from hmgdm_plugin.analysis.encode import TILES_PER_BATCH, encode_tiles
-    from hmgdm_plugin.schema.graph import batched
-    from hmgdm_plugin.zoo.load import load
-
-    torch.set_num_threads(1)
-    model, cores = load(name), os.cpu_count() or 1
-    settings = model.card.graph
-    asked = list(tiles(slide.frame, settings.mpp, settings.tile_px, tissue=find_tissue(slide)))
-    graphs: list[Any] = []
-
-    def decode(pool: ThreadPoolExecutor) -> list[Rgb]:
-        return list(pool.map(lambda t: slide.read(t.x_px, t.y_px, t.side_px, t.size_px), asked))
-
-    def network() -> None:
-        with torch.no_grad():
-            for first in range(0, len(graphs), TILES_PER_BATCH):
-                batch = batched(graphs[first : first + TILES_PER_BATCH])
-                model.encoder.embed(model.features(batch)).pooled()
-
-    with ThreadPoolExecutor(cores) as pool:
-        images = decode(pool)
-        graphs = [build(rgb, t, "slide", settings)[0] for rgb, t in zip(images, asked, strict=True)]
-        network()
-        stages: dict[str, Callable[[], Any]] = {
-            f"decode, {cores} threads": lambda: decode(pool),
-            f"graph, {cores} threads": lambda: list(
-                pool.map(lambda pair: build(pair[0], pair[1], "slide", settings), zip(images, asked, strict=True))
-            ),
-            "network, 1 thread": network,
-            "pipeline": lambda: list(encode_tiles(slide, asked, model, Events())),
-        }
-        wall, used = {}, {}
-        for stage, run in stages.items():
-            wall[stage], used[stage] = _least(run)
-    alone = [stage for stage in stages if stage != "pipeline"]
-    slowest, work = max(alone, key=lambda stage: wall[stage]), sum(used[stage] for stage in alone)
-    rows = [f"| {len(asked)} tiles | seconds | tiles/s | share of the work |", "|---|---|---|---|"]
-    rows += [
-        f"| {stage} | {wall[stage]:.2f} | {len(asked) / wall[stage]:.0f} | {used[stage] / work:.0%} |"
-        for stage in stages
-    ]
-    rows.append(
-        f"\nSlowest stage alone: {slowest}; the pipeline runs at {wall[slowest] / wall['pipeline']:.0%} of its rate."
-        f" All work shared evenly among {cores} cores would take {work / cores:.2f} s: the pipeline runs at"
-        f" {work / cores / wall['pipeline']:.0%} of that."
-    )
-    return "\n".join(rows)
-
-
-def _least(run: Callable[[], Any], repeats: int = 7) -> tuple[float, float]:
-    """Seconds on the clock and of all processors, the least of some repeats."""
-    found = []
-    for _ in range(repeats):
-        start_s, used_s = time.perf_counter(), time.process_time()
-        run()
-        found.append((time.perf_counter() - start_s, time.process_time() - used_s))
-    return min(wall for wall, _ in found), min(used for _, used in found)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time the steps of entity graphs.")
     parser.add_argument("slide", type=Path, nargs="?", default=data_root() / "wsi" / "CMU-1-Small-Region.svs")
-    parser.add_argument("--model", default="hmgdm-small")
     parser.add_argument("--tiles", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=9)
     asked = parser.parse_args()
     with open_slide(asked.slide) as slide:
         for size_px in (256, 512):
             print(steps_table(slide, size_px, asked.tiles, asked.repeats))
-        print(pipeline_table(slide, asked.model))
 
 
 if __name__ == "__main__":
