@@ -1,7 +1,6 @@
 // Drives QuPath's window as a person would: what menu entries do is pressed, photographed and told in steps.json.
 // Started as the startup script; -Dhmgdm.test.* names the scripts, the image, the program and the folder for results.
 import com.google.gson.GsonBuilder
-import javafx.application.Platform
 import javafx.scene.control.ButtonType
 import javafx.stage.Window
 import javax.imageio.ImageIO
@@ -22,29 +21,8 @@ snap = { String name ->
 screen = { String name -> // with what pops up beside the window
     fx { ImageIO.write(GuiTools.makeSnapshot(window, GuiTools.SnapshotType.FULL_SCREENSHOT), 'PNG', new File(out, name + '.png')) }
 }
-notices = { fx { Window.windows.findAll { it.showing && it instanceof javafx.stage.PopupWindow }.collectMany { it.scene.root.lookupAll('.label')*.text }.findAll() } }
-said = { // text of the dialog that an error is shown in, and how many there are
-    assert waitFor(60) { fx { dialogs().any { it.lookupButton(ButtonType.OK) && !it.lookupButton(ButtonType.CANCEL) } } }
-    Thread.sleep(500)
-    def shown = fx { dialogs() }
-    def text = fx { shown.collect { it.lookupAll('.label')*.text.findAll().join(' ') } }
-    fx { shown.each { pane -> Platform.runLater { pane.lookupButton(ButtonType.OK).fire() } } }
-    assert waitFor(20) { fx { dialogs().isEmpty() } }
-    text
-}
 ours = { fx { window.imageData.hierarchy.getAllObjects(false).findAll { it.ID.toString().startsWith('484d4744') } } }
 mine = { fx { window.imageData.hierarchy.annotationObjects.collect { [it.ID.toString(), it.name, it.pathClass.toString(), it.ROI.toString()] } } }
-quiet = { // an error that a dialog shows ends the test
-    def said = fx { dialogs().findAll { it.lookupButton(ButtonType.OK) && !it.lookupButton(ButtonType.CANCEL) }*.contentText }
-    assert !said
-    true
-}
-named = { String title -> fx { Window.windows.find { it.showing && it instanceof javafx.stage.Stage && it.title == title } } }
-ticked = { pane, String words, boolean on -> // of the ticks in a dialog
-    def box = pane.lookupAll('.check-box').find { it.text.startsWith(words) }
-    assert box != null : words
-    box.selected = on
-}
 finished = { File folder, Set known -> // the run folder that came up, once its objects are on the slide
     def found = null
     assert waitFor(400) { quiet() && (found = folder.listFiles().find { !(it.name in known) && new File(it, 'run.json').isFile() }) }
@@ -56,7 +34,6 @@ json = { File file -> new com.google.gson.Gson().fromJson(file.getText('UTF-8'),
 legend = { boolean there -> // layers are prepared in the background
     assert waitFor(60) { fx { window.viewer.view.children.any { it.id == 'hmgdm-legend' } == there } }
 }
-settled = { double seconds -> waitFor(seconds) { fx { dialogs().isEmpty() } } }
 told = { String name, value ->
     steps[name] = value
     new File(out, 'steps.json').setText(new GsonBuilder().serializeSpecialFloatingPointValues().setPrettyPrinting().create().toJson(steps), 'UTF-8')

@@ -30,3 +30,25 @@ press = { Closure prepare = null -> // OK of the dialog that comes up
         Platform.runLater { pane.lookupButton(ButtonType.OK).fire() }
     }
 }
+notices = { fx { Window.windows.findAll { it.showing && it instanceof javafx.stage.PopupWindow }.collectMany { it.scene.root.lookupAll('.label')*.text }.findAll() } }
+said = { // text of the dialog that an error is shown in, and how many there are
+    assert waitFor(60) { fx { dialogs().any { it.lookupButton(ButtonType.OK) && !it.lookupButton(ButtonType.CANCEL) } } }
+    Thread.sleep(500)
+    def shown = fx { dialogs() }
+    def text = fx { shown.collect { it.lookupAll('.label')*.text.findAll().join(' ') } }
+    fx { shown.each { pane -> Platform.runLater { pane.lookupButton(ButtonType.OK).fire() } } }
+    assert waitFor(20) { fx { dialogs().isEmpty() } }
+    text
+}
+quiet = { // an error that a dialog shows ends the test
+    def said = fx { dialogs().findAll { it.lookupButton(ButtonType.OK) && !it.lookupButton(ButtonType.CANCEL) }*.contentText }
+    assert !said
+    true
+}
+named = { String title -> fx { Window.windows.find { it.showing && it instanceof javafx.stage.Stage && it.title == title } } }
+ticked = { pane, String words, boolean on -> // of the ticks in a dialog
+    def box = pane.lookupAll('.check-box').find { it.text.startsWith(words) }
+    assert box != null : words
+    box.selected = on
+}
+settled = { double seconds -> waitFor(seconds) { fx { dialogs().isEmpty() } } }
