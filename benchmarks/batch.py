@@ -106,13 +106,15 @@ def main() -> None:
         for number in range(asked.copies):
             shutil.copy(asked.slide, source / f"copy {number}{asked.slide.suffix}")
         seconds_of(command(_few(source, place / "few"), place / "warm", asked.model, 2))
-        one, one_s = throughput(source, place, asked.model, 1)
-        two, two_s = throughput(source, place, asked.model, 2)
-        after = resumed(asked.slide.resolve(), place, asked.model)
-    print(f"| workers | seconds | CPU seconds | slides/hour | mm²/minute | {' | '.join(STAGES)} |")
-    print("|---|" + "---|" * (len(STAGES) + 4))
-    print(f"{one}\n{two}\n")
-    print(f"Two workers are {one_s / two_s:.2f} times as fast as one. {after} Cores: {os.cpu_count()}.")
+        print(f"| workers | seconds | CPU seconds | slides/hour | mm²/minute | {' | '.join(STAGES)} |")
+        print("|---|" + "---|" * (len(STAGES) + 4), flush=True)
+        seconds = {}
+        for workers in (1, 2):
+            row, seconds[workers] = throughput(source, place, asked.model, workers)
+            print(row, flush=True)
+        ratio = f"Two workers are {seconds[1] / seconds[2]:.2f} times as fast as one on {asked.copies} slides."
+        print(f"\n{ratio} Cores: {os.cpu_count()}.", flush=True)
+        print(resumed(asked.slide.resolve(), place, asked.model))
 
 
 if __name__ == "__main__":

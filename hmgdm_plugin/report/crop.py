@@ -10,8 +10,9 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from .canvas import DPI, nice_length
+from .canvas import DPI
 from .pixels import encoded
+from .sheet import nice_length
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw

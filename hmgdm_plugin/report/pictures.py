@@ -18,6 +18,7 @@ from ..schema.space import Tile
 from . import canvas
 from .heatmap import heatmap_tiff
 from .raster import blend, grid_step, paint, seen
+from .sheet import BAR_HIGH_IN, BAR_IN, LEGEND_IN, colour_bar, legend, legend_height, sheet
 
 __all__ = [
     "class_overlay",
@@ -39,8 +40,8 @@ _LINES = ("#0072B2", "#D55E00", "#6E6E6E", "#009E73", "#56B4E9", "#E69F00")
 
 def tissue_picture(path: Path, thumbnail: Image, downsample: float, title: str, mpp_level0: float) -> None:
     """Draw the slide itself, to be shown beside an overlay of the same size. Parameters: see `heat_overlay`."""
-    figure, _ = canvas.sheet(thumbnail, (0.0, 0.0), downsample, title, mpp_level0, side_in=0.08)
-    canvas.save(figure, path)
+    drawn = sheet(thumbnail, (0.0, 0.0), downsample, title, mpp_level0, side_in=0.08)
+    canvas.save(drawn.figure, path)
 
 
 def heat_overlay(
@@ -84,18 +85,16 @@ def heat_overlay(
     """
     from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import ListedColormap, Normalize
+    from matplotlib.colors import Normalize
 
     values = np.asarray(values, np.float64)
     scale = ScalarMappable(Normalize(*(limits or canvas.span(values))), colormaps[colormap])
     colours = np.where(np.isfinite(values)[:, None], scale.to_rgba(np.nan_to_num(values))[:, :3], np.nan)
     picture, grey = blend(thumbnail, paint(tiles, colours, thumbnail.shape, downsample), alpha)
-    figure, axes = canvas.sheet(
-        picture, (0.0, 0.0), downsample, title, mpp_level0, canvas.BAR_IN, canvas.BAR_HIGH_IN + 0.2
-    )
-    scale.set_cmap(ListedColormap(seen(colormaps[colormap](np.arange(256))[:, :3], grey, alpha)))
-    canvas.colour_bar(figure, axes, scale, unit, values)
-    canvas.save(figure, path)
+    drawn = sheet(picture, (0.0, 0.0), downsample, title, mpp_level0, BAR_IN, BAR_HIGH_IN + 0.2)
+    shown = seen(colormaps[colormap](np.arange(256))[:, :3], grey, alpha)
+    colour_bar(drawn, shown, scale.get_clim(), unit, values)
+    canvas.save(drawn.figure, path)
 
 
 def class_overlay(
@@ -120,10 +119,9 @@ def class_overlay(
     shares = [f"{100 * count / max(counts.sum(), 1):.0f} % {name}" for name, count in zip(names, counts, strict=True)]
     lines = grid_step(tiles) >= _LINED_PX * downsample
     picture, grey = blend(thumbnail, paint(tiles, colours, thumbnail.shape, downsample), _SOLID, apart=lines)
-    room = (canvas.LEGEND_IN, canvas.legend_height(shares))
-    figure, axes = canvas.sheet(picture, (0.0, 0.0), downsample, title, mpp_level0, *room)
-    canvas.legend(figure, axes, shares, seen(table, grey, _SOLID))
-    canvas.save(figure, path)
+    drawn = sheet(picture, (0.0, 0.0), downsample, title, mpp_level0, LEGEND_IN, legend_height(shares))
+    legend(drawn, shares, seen(table, grey, _SOLID))
+    canvas.save(drawn.figure, path)
 
 
 def rgb_overlay(
@@ -140,10 +138,10 @@ def rgb_overlay(
     Others: see `heat_overlay`.
     """
     picture, grey = blend(thumbnail, paint(tiles, np.clip(rgb, 0, 1), thumbnail.shape, downsample), _SOLID)
-    figure, axes = canvas.sheet(picture, (0.0, 0.0), downsample, title, mpp_level0, canvas.LEGEND_IN, 1.2)
+    drawn = sheet(picture, (0.0, 0.0), downsample, title, mpp_level0, LEGEND_IN, 1.2)
     names = ["component 1", "component 2", "component 3"]
-    canvas.legend(figure, axes, names, seen(np.eye(3), grey, _SOLID), "Similar colours: similar tissue")
-    canvas.save(figure, path)
+    legend(drawn, names, seen(np.eye(3), grey, _SOLID), "Similar colours: similar tissue")
+    canvas.save(drawn.figure, path)
 
 
 def entity_overlay(
@@ -187,14 +185,14 @@ def entity_overlay(
         The file cannot be written.
     """
     values = np.asarray(values, np.float64)
-    figure, axes = canvas.sheet(image, origin_px, scale, title, mpp_level0)
+    drawn = sheet(image, origin_px, scale, title, mpp_level0)
     mappable, strength = canvas.importance_scale(values)
     for collection in canvas.outlined(outlines, mappable.to_rgba(values), strength):
-        axes.add_collection(collection)
+        drawn.add(collection)
     for rank, index in enumerate(ranked, 1):
-        canvas.number(axes, outlines[index].representative_point(), rank)
-    canvas.colour_bar(figure, axes, mappable, unit, values)
-    canvas.save(figure, path)
+        drawn.number(outlines[index].representative_point(), rank)
+    colour_bar(drawn, mappable.cmap(np.arange(256))[:, :3], mappable.get_clim(), unit, values)
+    canvas.save(drawn.figure, path)
 
 
 def outline_overlay(
@@ -210,11 +208,11 @@ def outline_overlay(
     """Draw outlines in one colour, without filling what is to be seen. Parameters: see `entity_overlay`."""
     from matplotlib.collections import PathCollection
 
-    figure, axes = canvas.sheet(image, origin_px, scale, title, mpp_level0)
+    drawn = sheet(image, origin_px, scale, title, mpp_level0)
     paths = canvas.paths_of(outlines)
     for colour, width in ((np.ones(3), 1.8), (np.array(rgb) / 255, 1.0)):
-        axes.add_collection(PathCollection(paths, facecolors="none", edgecolors=[colour], linewidths=width))
-    canvas.save(figure, path)
+        drawn.add(PathCollection(paths, facecolors="none", edgecolors=[colour], linewidths=width))
+    canvas.save(drawn.figure, path)
 
 
 def curves(path: Path, x: ArrayLike, series: Mapping[str, Curve], title: str, xlabel: str, ylabel: str) -> None:

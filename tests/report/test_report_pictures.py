@@ -7,7 +7,6 @@ import pytest
 import shapely
 from PIL import Image
 
-from hmgdm_plugin.report import canvas
 from hmgdm_plugin.report.crop import crop_png
 from hmgdm_plugin.report.pictures import (
     class_overlay,
@@ -17,6 +16,7 @@ from hmgdm_plugin.report.pictures import (
     rgb_overlay,
     tissue_picture,
 )
+from hmgdm_plugin.report.sheet import nice_length
 from hmgdm_plugin.schema.errors import InputError
 from hmgdm_plugin.schema.space import Tile
 
@@ -135,7 +135,7 @@ def test_rank_stands_on_its_entity(tmp_path):
     ],
 )
 def test_scale_bar_lengths(longest_um, um, text):
-    assert canvas.nice_length(longest_um) == (pytest.approx(um), text)
+    assert nice_length(longest_um) == (pytest.approx(um), text)
 
 
 def test_scale_bar_is_as_long_as_it_says(tmp_path):
