@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -10,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from .layers import Linear, Mlp, linears
+from .mixing import mix, unmix
+from .ragged import Ragged
 from .slots import Pairing
 
-SCRATCH = 1 << 20  # pairs weighed at a time: they stay in the processor's cache
 Norms = tuple[nn.LayerNorm | None, nn.LayerNorm | None]  # of queries and of keys
 
 
@@ -48,18 +48,15 @@ class GraphAttention(nn.Module):
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, pairing: Pairing, heads: int) -> Tensor:
-    """Softmax attention (Q, h) of q (Q, h) on k, v (K, h), inside each graph.
-
-    In bfloat16 on a processor by plain products: its fused kernel works in float32 there.
-    """
-    if q.device.type == "cpu" and q.dtype == torch.bfloat16:
-        return attend_by_products(q, k, v, pairing, heads)
+    """Softmax attention (Q, h) of q (Q, h) on k, v (K, h), inside each graph."""
+    if q.device.type == "cpu" and q.dtype in (torch.float32, torch.bfloat16):
+        return attend_compiled(q, k, v, pairing, heads)
     return attend_fused(q, k, v, pairing, heads)
 
 
-def attend_by_products(q: Tensor, k: Tensor, v: Tensor, pairing: Pairing, heads: int) -> Tensor:
-    """The same, in the precision of q, k and v, by plain products of a few heads at a time."""
-    return _Attention.apply(q, k, v, pairing, heads)  # type: ignore[no-untyped-call]
+def attend_compiled(q: Tensor, k: Tensor, v: Tensor, pairing: Pairing, heads: int) -> Tensor:
+    """The same by kernels of our own on a processor, worked out in float32."""
+    return _Compiled.apply(q, k, v, pairing.ragged, heads)  # type: ignore[no-untyped-call]
 
 
 def attend_fused(q: Tensor, k: Tensor, v: Tensor, pairing: Pairing, heads: int) -> Tensor:
@@ -74,76 +71,29 @@ def attend_fused(q: Tensor, k: Tensor, v: Tensor, pairing: Pairing, heads: int) 
     return pairing.queries.unsort(torch.cat(mixed))
 
 
-class _Attention(torch.autograd.Function):
-    """Blocks of graphs, a few heads at a time; the weights are worked out again in the backward pass, never stored."""
+class _Compiled(torch.autograd.Function):
+    """`mix` and `unmix`; the weights are worked out again in the backward pass, never stored."""
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, pairing: Pairing, heads: int) -> Tensor:
-        q, k, v = pairing.queries.sort(q), pairing.keys.sort(k), pairing.keys.sort(v)
-        ctx.save_for_backward(q, k, v)
-        ctx.pairing, ctx.heads = pairing, heads
-        out = torch.empty_like(q)
-        for query_block, key_block, mask in pairing.blocks():
-            qs, ks, vs = query_block.pad(q, heads), key_block.pad(k, heads), key_block.pad(v, heads)
-            mixed = torch.empty_like(qs, memory_format=torch.contiguous_format)
-            qs, ks, vs, items = (each.flatten(0, 1) for each in (qs, ks, vs, mixed))
-            for part, weights in _weights(qs, ks, mask, heads):
-                torch.bmm(weights, vs[part], out=items[part])
-            out[query_block.rows] = query_block.pack(mixed)
-        return pairing.queries.unsort(out)
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, ragged: Ragged, heads: int) -> Tensor:
+        out, tops = q.new_zeros(q.shape, dtype=torch.float32), q.new_empty(q.shape[0], heads, dtype=torch.float32)
+        ragged.run(mix, _arrays(q, k, v), heads, _arrays(out, tops))
+        out = out.to(q.dtype)
+        ctx.save_for_backward(q, k, v, out, tops)
+        ctx.ragged, ctx.heads = ragged, heads
+        return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        q, k, v = ctx.saved_tensors
-        pairing, heads = ctx.pairing, ctx.heads
-        grad = pairing.queries.sort(grad)
-        grads = [torch.empty_like(each) for each in (q, k, v)]
-        for query_block, key_block, mask in pairing.blocks():
-            blocks = query_block, key_block, key_block
-            qs, ks, vs = (block.pad(each, heads) for block, each in zip(blocks, (q, k, v), strict=True))
-            parts = [torch.empty_like(each, memory_format=torch.contiguous_format) for each in (qs, ks, vs)]
-            given = tuple(each.flatten(0, 1) for each in (qs, ks, vs, query_block.pad(grad, heads)))
-            _backward(given, tuple(each.flatten(0, 1) for each in parts), mask, heads)
-            for block, whole, part in zip(blocks, grads, parts, strict=True):
-                whole[block.rows] = block.pack(part)
-        sides = pairing.queries, pairing.keys, pairing.keys
-        unsorted = [side.unsort(each) for side, each in zip(sides, grads, strict=True)]
-        return unsorted[0], unsorted[1], unsorted[2], None, None
+        q, k, v, out, tops = ctx.saved_tensors
+        grads = [each.new_zeros(each.shape, dtype=torch.float32) for each in (q, k, v)]
+        ctx.ragged.run(unmix, _arrays(q, k, v), ctx.heads, _arrays(out, tops, grad, *grads))
+        return grads[0].to(q.dtype), grads[1].to(k.dtype), grads[2].to(v.dtype), None, None
 
 
-def _weights(q: Tensor, k: Tensor, mask: Tensor | None, heads: int) -> Iterator[tuple[slice, Tensor]]:
-    """Softmax of q k^T (n, Wq, Wk) for a few of the items (G * heads, W, d) at a time; the next overwrites the last."""
-    items, scale = q.shape[0], q.shape[2] ** -0.5
-    pairs = q.shape[1] * k.shape[1]
-    size = max(min(SCRATCH // pairs, items), 1)
-    scratch = q.new_empty(size, q.shape[1], k.shape[1])
-    shut = None
-    if mask is not None:
-        shut = torch.zeros_like(mask, dtype=q.dtype).masked_fill_(~mask, -torch.inf)
-        shut = shut.expand(-1, heads, -1, -1).flatten(0, 1)
-    for first in range(0, items, size):
-        part = slice(first, min(first + size, items))
-        logits = scratch[: part.stop - first]
-        torch.baddbmm(logits, q[part], k[part].transpose(1, 2), beta=0, alpha=scale, out=logits)
-        if shut is not None:
-            logits.add_(shut[part])
-        yield part, torch.softmax(logits, -1, out=logits)
-
-
-def _backward(given: tuple[Tensor, ...], wanted: tuple[Tensor, ...], mask: Tensor | None, heads: int) -> None:
-    """From q, k, v and the gradient of the mixed values, fill the gradients of q, k and v; all (G * heads, W, d)."""
-    (q, k, v, grad), (dq, dk, dv) = given, wanted
-    scratch = None
-    for part, weights in _weights(q, k, mask, heads):
-        scratch = torch.empty_like(weights) if scratch is None else scratch
-        torch.bmm(weights.transpose(1, 2), grad[part], out=dv[part])
-        change = torch.bmm(grad[part], v[part].transpose(1, 2), out=scratch[: weights.shape[0]])
-        torch._softmax_backward_data(change, weights, -1, change.dtype, grad_input=change)
-        torch.bmm(change, k[part], out=dq[part])
-        torch.bmm(change.transpose(1, 2), q[part], out=dk[part])
-    scale = q.shape[2] ** -0.5
-    dq.mul_(scale)
-    dk.mul_(scale)
+def _arrays(*tensors: Tensor) -> tuple[Any, ...]:
+    """As numpy arrays, float32; of float32, the same memory."""
+    return tuple(each.detach().float().contiguous().numpy() for each in tensors)
 
 
 class FeedForward(nn.Module):

@@ -37,7 +37,7 @@ class Stream:
         """Layout for the mask `hide` (N,) bool of entities of the graphs `batch` (N,)."""
         visible, hidden = (~hide).nonzero().squeeze(1), hide.nonzero().squeeze(1)
         graphs = batch[visible], batch[hidden]
-        return cls(visible, hidden, *graphs, Pairing.of(graphs[1], graphs[0], num_graphs))
+        return cls(visible, hidden, *graphs, Pairing(graphs[1], graphs[0], num_graphs))
 
     @property
     def present(self) -> int:
@@ -83,5 +83,5 @@ class Layout:
             edges,
             visible=Topology.of(ends[:, : edges.present], total, vertices.present, dtype),
             whole=Topology.of(ends, total, total, dtype),
-            joint=Pairing.of(rows, rows, batch.num_graphs),
+            joint=Pairing(rows, rows, batch.num_graphs),
         )

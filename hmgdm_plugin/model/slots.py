@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
+
+from .ragged import Ragged
 
 WASTE = 1.25  # a block may hold this many times the pairs that its graphs have
 PAIRS = 1 << 18  # of queries and keys in a block of several graphs: enough to hide what starting a kernel costs
@@ -102,32 +105,52 @@ class Side:
 
 @dataclass(frozen=True)
 class Pairing:
-    """Which query rows see which key rows: those of the same graph, graphs of similar size side by side.
+    """Which query rows see which key rows: those of the same graph.
 
     Parameters
     ----------
-    queries, keys : Side
-        With the same graphs in each block.
-    masks : list of (G, 1, 1, Wk) bool, or None
-        Keys that are there, for each block; None where all are. The first slot of a graph without keys counts as
-        one, holding zeros: a softmax over nothing is NaN.
+    asking, asked : (Q,), (K,) int64
+        Graphs of the queries and of the keys, in any order.
+    num_graphs : int
+    one_block : bool, optional
+        All graphs side by side in one block. Otherwise, on a processor, those of similar size are, with little
+        padding; elsewhere all are by default, since there the launch of a kernel costs more than the padding.
     """
 
-    queries: Side
-    keys: Side
-    masks: list[Tensor | None]
+    asking: Tensor
+    asked: Tensor
+    num_graphs: int
+    one_block: bool | None = None
 
-    @classmethod
-    def of(cls, queries: Tensor, keys: Tensor, num_graphs: int, *, one_block: bool | None = None) -> Pairing:
-        """Pair rows of the graphs `queries` (Q,) with those of the graphs `keys` (K,), in any order.
+    @cached_property
+    def ragged(self) -> Ragged:
+        """Without padding."""
+        return Ragged.of(self.asking, self.asked, self.num_graphs)
 
-        On a processor graphs are sorted by size and cut into blocks with little padding; elsewhere all are one block
-        by default, since there the launch of a kernel costs more than the padding.
+    @property
+    def queries(self) -> Side:
+        """The queries in padded blocks."""
+        return self._padded[0]
+
+    @property
+    def keys(self) -> Side:
+        """The keys in padded blocks, with the same graphs in each."""
+        return self._padded[1]
+
+    def blocks(self) -> Iterator[tuple[Block, Block, Tensor | None]]:
+        """Block of queries, of keys, and mask (G, 1, 1, Wk), side by side.
+
+        A mask tells the keys that are there; it is None where all are. The first slot of a graph without keys counts as
+        one, holding zeros: a softmax over nothing is NaN.
         """
-        counts = [torch.bincount(side, minlength=num_graphs) for side in (queries, keys)]
+        return zip(self.queries.blocks, self.keys.blocks, self._padded[2], strict=True)
+
+    @cached_property
+    def _padded(self) -> tuple[Side, Side, list[Tensor | None]]:
+        counts = [torch.bincount(side, minlength=self.num_graphs) for side in (self.asking, self.asked)]
         sizes = [count.clamp(min=1) for count in counts]
-        if one_block or (one_block is None and queries.device.type != "cpu"):
-            groups = [torch.arange(num_graphs, device=queries.device)]
+        if self.one_block or (self.one_block is None and self.asking.device.type != "cpu"):
+            groups = [torch.arange(self.num_graphs, device=self.asking.device)]
         else:
             groups = list(_groups(sizes[0], sizes[1]))
         widths = [[int(size[group].max()) for group in groups] for size in sizes]
@@ -135,15 +158,8 @@ class Pairing:
             None if bool((counts[1][group] == width).all()) else _mask(sizes[1][group], width)
             for group, width in zip(groups, widths[1], strict=True)
         ]
-        return cls(
-            Side.of(queries, counts[0], groups, widths[0]),
-            Side.of(keys, counts[1], groups, widths[1]),
-            masks,
-        )
-
-    def blocks(self) -> Iterator[tuple[Block, Block, Tensor | None]]:
-        """Block of queries, of keys, and mask, side by side."""
-        return zip(self.queries.blocks, self.keys.blocks, self.masks, strict=True)
+        queries = Side.of(self.asking, counts[0], groups, widths[0])
+        return queries, Side.of(self.asked, counts[1], groups, widths[1]), masks
 
 
 def _groups(queries: Tensor, keys: Tensor) -> Iterator[Tensor]:
