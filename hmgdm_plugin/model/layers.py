@@ -16,7 +16,7 @@ from torch.nn.functional import gelu, layer_norm
 from .passes import Before, Linears, Taken
 from .rows import Mixture
 
-FEWEST = 256  # rows from which on this is faster than torch's own layers in float32
+FEWEST = 32  # rows from which on this is faster than torch's own layers in float32
 
 
 class Linear(nn.Linear):

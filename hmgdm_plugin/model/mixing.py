@@ -14,7 +14,7 @@ from numba import njit
 from .tiles import LANES, memory, multiply
 
 BLOCK = 16  # queries at a time
-FAST = {"contract", "reassoc", "nsz", "nnan", "arcp"}
+FAST = {"contract", "reassoc", "nsz", "arcp"}  # what is not a number has to stay so
 LOG2_E, LN_2 = np.float32(1.4426950408889634), np.float32(0.6931471805599453)
 LEAST = np.float32(-126.0)  # below the greatest logit: no more than 0 to float32
 SIGN = np.int32(0x7FFFFFFF)
@@ -36,7 +36,8 @@ def _greatest(numbers: Any, row: int, count: int, bits: Any) -> Any:
 def _weigh(numbers: Any, row: int, count: int, shift: Any, powers: Any, bits: Any) -> Any:
     """2 to the power of a row less `shift`, in place, and their sum; `powers` and `bits` are the same scratch."""
     for column in range(count):
-        power = max(numbers[row, column] - shift, LEAST)
+        power = numbers[row, column] - shift
+        power = LEAST if power < LEAST else power
         whole = np.floor(power + np.float32(0.5))
         r = power - whole
         bits[row, column] = (np.int32(whole) + np.int32(127)) << np.int32(23)
@@ -75,7 +76,7 @@ def _up(count: int) -> Any:
     return -(-count // LANES) * LANES
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def mix(
     q: Any,
     k: Any,
@@ -113,11 +114,11 @@ def mix(
                 top = _greatest(weights, line, count, weights.view(np.int32))
                 total = _weigh(weights, line, count, top, powers, powers.view(np.int32))
                 tops[asking[first + line], head] = top + np.log2(total)
-                powers[line, 0] = np.float32(1) / total if count else np.float32(0)
+                powers[line, 0] = np.float32(1) / total
             multiply(mixed, weights, values, few, count, depth, 0)
             for line in range(few):
                 for each in range(depth):
-                    out[asking[first + line], at + each] = mixed[line, each] * powers[line, 0]
+                    out[asking[first + line], at + each] = mixed[line, each] * powers[line, 0] if count else 0
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)

@@ -41,7 +41,7 @@ class Linears(torch.autograd.Function):
         kept: list[Tensor] = []
         pairs, given = _cast(weights, dtype), torch.float32 if whole else dtype
         parts: list[list[Tensor]] = [[] for _ in pairs]
-        for piece, height in blocks(rows.shape[0]):
+        for piece, height in blocks(rows.shape[0], dtype=dtype):
             entered, made, statistics = _prepared(rows[piece], before, scale, shift)
             block = filled(made, height, dtype)
             if rows.shape[0] <= HIGHEST:
@@ -64,7 +64,7 @@ class Linears(torch.autograd.Function):
         to_rows: list[Tensor] = []
         to_scales: list[Tensor | None] = [None, None]
         to_weights: list[Tensor | None] = [None for _ in pairs]
-        for piece, height in blocks(rows.shape[0]):
+        for piece, height in blocks(rows.shape[0], dtype=dtype):
             if rows.shape[0] <= HIGHEST:
                 entered, made, block, *statistics = kept
             elif kept:
@@ -110,7 +110,7 @@ class Taken(torch.autograd.Function):
         ctx.source, ctx.dtype = source, dtype
         ((factor, shift),) = _cast((weight, bias), dtype)
         out = factor.new_empty(source.shape[0], weight.shape[0], dtype=torch.float32 if whole else dtype)
-        for piece, height in blocks(*source.shape):
+        for piece, height in blocks(source.shape[0], source.shape[1], dtype):
             block = filled(source.piece(piece), height, dtype)
             out[piece] = times(block, factor, shift)[: piece.stop - piece.start]
         return out
@@ -119,7 +119,7 @@ class Taken(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of weight and bias."""
         total: Tensor | None = None
-        for piece, height in blocks(*ctx.source.shape):
+        for piece, height in blocks(ctx.source.shape[0], ctx.source.shape[1], ctx.dtype):
             block = filled(ctx.source.piece(piece), height, ctx.dtype)
             total = added(total, product(filled(grad[piece], height, ctx.dtype).t(), block))
         return None, None, None, *_of_weights(ctx.saved_tensors, [total], (grad,))

@@ -89,7 +89,7 @@ class _SquaredDistance(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(h, w, c, x, rows, other, a, b, weight)
         distance, size = x.new_empty(2, rows.shape[0])
-        for wide, height in blocks(*other.shape):
+        for wide, height in blocks(other.shape[0], other.shape[1], h.dtype):
             u = times(filled(h[wide], height, h.dtype), w, c)
             for piece, part in _inside(wide, other.shape[1]):
                 y = x.index_select(0, rows[piece]).mul_(a[piece]).addcmul_(other[piece], b[piece])
@@ -103,7 +103,7 @@ class _SquaredDistance(torch.autograd.Function):
         h, w, c, x, rows, other, a, b, weight = ctx.saved_tensors
         to_h, to_w = torch.empty_like(h), torch.zeros_like(w, dtype=x.dtype)
         to_c = torch.zeros_like(c, dtype=x.dtype)
-        for wide, height in blocks(*other.shape):
+        for wide, height in blocks(other.shape[0], other.shape[1], h.dtype):
             block, count = filled(h[wide], height, h.dtype), wide.stop - wide.start
             u = times(block, w, c)
             u[count:] = 0

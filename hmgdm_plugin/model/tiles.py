@@ -147,3 +147,18 @@ def memory(rows: int, columns: int) -> Any:
     raw = np.zeros(rows * columns + 16, np.float32)
     gap = (-raw.ctypes.data // 4) % 16
     return raw[gap : gap + rows * columns].reshape(rows, columns)
+
+
+@njit(cache=True, nogil=True)
+def fill(to: Any, coef: Any, rows: Any) -> None:
+    """``to[:] = coef @ rows`` of at least `HIGH` rows and `LANES` columns; the last ones are worked out twice."""
+    high, wide = to.shape
+    lines, columns = high // HIGH * HIGH, wide // LANES * LANES
+    low, right = high - HIGH, wide - LANES
+    depth = coef.shape[1]
+    multiply(to, coef, rows, lines, depth, columns, 0)
+    if lines < high:
+        multiply(to[low:], coef[low:], rows, HIGH, depth, columns, 0)
+    if columns < wide:
+        multiply(to[:, right:], coef, rows[:, right:], lines, depth, LANES, 0)
+        multiply(to[low:, right:], coef[low:], rows[:, right:], HIGH, depth, LANES, 0)
