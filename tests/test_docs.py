@@ -121,3 +121,14 @@ def test_defaults_in_the_table_of_pretrain_are_the_defaults() -> None:
     defaults = {**DiffusionSettings().model_dump(), **GraphSettings().model_dump()}
     assert len(rows) > 10
     assert {key: float(value) for key, value in rows} == {key: float(defaults[key]) for key, _ in rows}
+
+
+def test_tests_named_in_the_pages_exist() -> None:
+    named = {name for page in PAGES for name in re.findall(r"`(test_\w+)`", page.read_text("utf-8"))}
+    found = {
+        name
+        for path in (REPO / "tests").rglob("*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text("utf-8"), re.M)
+    }
+    assert {f"test_{number:02}" for number in range(1, 23)} <= {name[:7] for name in named}
+    assert not named - found

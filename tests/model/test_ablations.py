@@ -9,6 +9,7 @@ import torch
 
 from hmgdm_plugin.model.autoencoder import EntityAutoencoder
 from hmgdm_plugin.model.hmgdm import HMGDM
+from hmgdm_plugin.model.posterior import Posterior
 from hmgdm_plugin.schema.settings import AutoencoderSettings, DiffusionSettings
 
 
@@ -93,3 +94,14 @@ def test_the_kl_of_stage_two_is_paid_only_where_it_is_asked_for(graphs, model_of
     free, paid = ({name: value.item() for name, value in model(batch, seeded()).items()} for model in models)
     assert free["kl"] == 0
     assert paid["total"] == pytest.approx(0.5 * (paid["vertex"] + paid["edge"] + paid["kl"]), rel=1e-5)
+
+
+def test_the_posterior_has_a_spread_of_its_own_that_may_be_small():
+    torch.manual_seed(0)
+    posterior, rows, owner = Posterior(8, edges=False), torch.randn(400, 8), torch.zeros(400, dtype=torch.long)
+    sample, _ = posterior.vertex(rows, owner, 1, seeded())
+    spread = (sample - posterior.vertex.mean(rows)).std()
+    assert 0.1 < spread < 0.2  # log-variance -4, whatever the mean
+    _, kl = posterior.vertex(rows, owner, 1, seeded())
+    kl.backward()
+    assert all(weight.grad.abs().sum() > 0 for weight in posterior.vertex.parameters())

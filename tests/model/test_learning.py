@@ -69,6 +69,12 @@ def test_15_overfits_one_batch_with_fixed_chance(graphs):
     assert history[-1] < 0.01 * history[0]
 
 
+def test_15_learns_one_batch_by_heart_with_fresh_chance(graphs):
+    model, batch = small(schedule="zero-terminal-snr", layers=1), graphs([8, 9, 10, 11], dv=DIM, de=DIM)
+    history = train(model, lambda step: batch, 240)  # split, noise and its strength drawn anew at every step
+    assert sum(history[-20:]) < 0.4 * sum(history[:20])
+
+
 def test_16_17_beats_trivial_predictors_by_using_the_visible_part(tissues):
     model = small(schedule="zero-terminal-snr")
     batches = [tissues(16, seed) for seed in range(30)]
