@@ -81,7 +81,7 @@ def fitted(
         Too few patients, or the same patient, slide or pixels in two folds.
     """
     patients = [tiles[k].patient for k in own]
-    task = Task(wanted.kind, max(len(wanted.classes), 1), wanted.transform, wanted.spread)
+    task = Task(wanted.kind, max(len(wanted.classes), 1), wanted.transform, wanted.spread, wanted.gate)
     strata = [float(t) for t in target] if wanted.kind == "classification" else None
     guesses: dict[str, list[Floats]] = {name: [] for name in encoded.tokens}
     shuffles = []

@@ -1,9 +1,11 @@
 """The readout: what a tile's tokens are, beside the bare last level of the encoder.
 
 A token holds the entity's own attributes, which the encoder need not carry through its levels, and the directions
-of the last level in which views of one tile (turned, mirrored, stained otherwise) agree most and tiles differ most:
-Fisher's discriminant with tiles as classes, which needs no label. Whitening by that agreement leaves out what staining
-and chance put into the width of the model, and a probe on a few dozen patients has fewer numbers to get lost in.
+of the last level in which views of one tile (turned, mirrored, stained otherwise) agree most and tiles of one slide
+differ most: Fisher's discriminant with tiles as classes, which needs no label. What tells slides apart is not asked
+for: such directions name the patient, and a probe that sees few patients learns them by heart. Whitening by that
+agreement leaves out what staining and chance put into the width of the model, and a probe on a few dozen patients has
+fewer numbers to get lost in.
 
 Where kinds are told apart, superpixels and nuclei have directions of their own and are summed up apart; the arrangement
 is that of the superpixels, which cover the tile.
@@ -92,10 +94,11 @@ class Readout(nn.Module):
         return torch.cat([attributes[:, self.own], turned], dim=1)
 
     @torch.no_grad()
-    def fit(self, tiles: Tensor, groups: Tensor, kind: int = 0) -> None:
+    def fit(self, tiles: Tensor, groups: Tensor, kind: int = 0, slides: Tensor | None = None) -> None:
         """Set the directions from mean last levels (T, w) of tiles and the group (T,) int64 of each tile's views.
 
-        Where kinds are told apart: those of `kind`, from tiles that hold some.
+        Where kinds are told apart: those of `kind`, from tiles that hold some. With the slide (T,) int64 of each tile,
+        it is tiles of one slide that are to differ, unless no slide has two.
 
         Without two views of any tile the directions are those of the largest variance, whitened.
 
@@ -110,7 +113,10 @@ class Readout(nn.Module):
         centre, deviation = rows.mean(0), rows.std(0, correction=0)
         scale = torch.where(deviation > FLAT, 1 / deviation.clamp(min=FLAT), torch.zeros_like(deviation))
         z = (rows - centre) * scale
-        total = z.T @ z / len(z)
+        spread = z
+        if slides is not None and len(groups.unique()) > len(slides.unique()):
+            spread = z - segment_mean(z, slides, int(slides.max()) + 1)[slides]
+        total = spread.T @ spread / len(z)
         number = groups.unique(return_inverse=True)[1]
         count = torch.bincount(number)
         inside = z - segment_mean(z, number, len(count))[number]

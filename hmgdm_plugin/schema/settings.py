@@ -194,6 +194,7 @@ class HeadSettings(Settings):
     folds: Annotated[int, Field(ge=2)] = 6
     repeats: Annotated[int, Field(ge=1, le=20)] = 3  # reshuffles of the folds, whose answers are averaged
     spread: bool = True  # also read the spread of the entities; without, importance is exact
+    gate: bool = True  # learn which entities count; without, each counts by its area
     default: bool = True
     caution: str = ""
 

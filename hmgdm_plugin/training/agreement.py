@@ -50,7 +50,8 @@ def fit_directions(
     """Fit `readout` on what `level` says (N, w) of the vertices of a batch; other arguments as `fit_readout`."""
     if len(latents) < 2:
         return
-    numbers, groups = views(graphs, TILES, seed)
+    numbers, *names = views(graphs, TILES, seed)
+    groups, slides = (torch.from_numpy(each) for each in names)
     means, held, kinds = [], [], readout.kinds
     for part in chunks(len(numbers), AT_ONCE):
         batch = latents.latents([int(n) for n in numbers[part.start : part.stop]])
@@ -63,20 +64,21 @@ def fit_directions(
     for kind in range(kinds):
         own = some[:, kind]
         if int(own.sum()) > 1:
-            readout.fit(tiles[own, kind], torch.from_numpy(groups)[own], kind)
+            readout.fit(tiles[own, kind], groups[own], kind, slides[own])
 
 
-def views(graphs: Shards, most: int, seed: int) -> tuple[Ints, Ints]:
-    """Numbers of graphs (T,), ascending, and the tile (T,) that each is a view of; about `most`, whole tiles only."""
+def views(graphs: Shards, most: int, seed: int) -> tuple[Ints, Ints, Ints]:
+    """Numbers of graphs (T,), ascending, and tile and slide (T,) that each shows; about `most`, whole tiles only."""
     places: list[tuple[str, str, bytes]] = []
     for number in range(graphs.files):
         shard = graphs.shard(number)
         corners = shard.field("tile").numpy()
         places += list(zip(shard.patients, shard.slides, (row.tobytes() for row in corners), strict=True))
+    slide = np.unique([json.dumps([p, s]) for p, s, _ in places], return_inverse=True)[1]
     tile = np.unique([json.dumps([p, s, where.hex()]) for p, s, where in places], return_inverse=True)[1]
     order = np.random.default_rng((seed, 23)).permutation(int(tile.max()) + 1)
     sizes = np.bincount(tile)[order]
     chosen = np.zeros(len(order), bool)
     chosen[order[: max(int(np.searchsorted(np.cumsum(sizes), most, side="right")), 1)]] = True
     numbers = np.flatnonzero(chosen[tile])
-    return numbers, tile[numbers]
+    return numbers, tile[numbers], slide[numbers]

@@ -78,6 +78,7 @@ class Task:
     outputs: int
     transform: Literal["none", "log"] = "none"
     spread: bool = True  # False: the mean of the tokens only, whose parts are exactly the entities' own
+    gate: bool = True  # False: it stays the area
     balanced: bool = False  # classes weigh alike, however many tiles they have
 
 
@@ -95,6 +96,8 @@ def fit_head(task: Task, tokens: Tokens, target: NDArray[Any], patients: Sequenc
     GatedHead
         In evaluation mode.
     """
+    if not task.gate:
+        return linear_head(task, tokens, target, patients, seed)
     names = np.asarray(patients, str)
     inner = patient_folds(list(names), min(4, len(np.unique(names))), seed, _strata(task, target))
     fit, held = np.flatnonzero(inner != 0), np.flatnonzero(inner == 0)

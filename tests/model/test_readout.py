@@ -37,6 +37,18 @@ def test_the_first_direction_is_what_views_agree_on():
     assert own.mean(1).std(0)[1] < 2 * own.std(1).mean(0)[1]
 
 
+def test_what_tells_slides_apart_is_not_asked_for_where_a_slide_has_several_tiles():
+    """Feature 5 differs between slides ten times as much as feature 3 between the tiles of each."""
+    rows, groups = views_of_tiles(0)
+    slides = groups // 10
+    rows[:, 5] = 1e-3 * rows[:, 5] + 0.1 * torch.randn(20, generator=torch.Generator().manual_seed(1))[slides]
+    for given, found in ((None, 5), (slides, 3), (groups, 5)):
+        readout = Readout(2 * HIDDEN, SIZE, 0, 3)
+        readout.fit(rows, groups, slides=given)
+        z = (rows - readout.centre) @ readout.directions
+        assert torch.corrcoef(torch.stack([z[:, 0], rows[:, found]]))[0, 1].abs() > 0.95
+
+
 def test_without_views_the_directions_are_whitened_components():
     generator = torch.Generator().manual_seed(1)
     rows = torch.randn(500, 2 * HIDDEN, generator=generator) @ torch.randn(2 * HIDDEN, 2 * HIDDEN, generator=generator)

@@ -135,3 +135,9 @@ def test_what_only_nuclei_say_is_found_where_kinds_are_told_apart():
     )
     assert apart[0, 1] > 0.95
     assert together[0, 1] < 0.8
+
+
+def test_a_gate_that_is_not_to_learn_stays_the_area():
+    tokens, centres = _tokens()
+    head = fit_head(Task("regression", 1, gate=False), tokens, 300 + 50 * centres[:, 0], PATIENTS)
+    torch.testing.assert_close(tokens.ask(head).gate, tokens.area, atol=1e-5, rtol=1e-5)
