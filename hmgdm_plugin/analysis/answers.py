@@ -34,20 +34,27 @@ class TileAnswer:
         First whitened components of the embedding; zeros without a cluster head.
     contribution : (N,) float64
         What each entity adds to the raw answer of the head shown, in its standard deviations or logits.
+    step : float
+        As `step_of`, of the head shown.
     """
 
     values: dict[str, Floats]
     components: Floats
     contribution: Floats
+    step: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class TopEntity:
-    """One entity that raised the answer; `outline` in level-0 pixels."""
+    """One entity that raised the answer; `outline` in level-0 pixels.
+
+    `effect`: its contribution times the `step_of` its tile, by which entities of several tiles are put in order.
+    """
 
     contribution: float
     tile: Tile
     outline: shapely.Geometry
+    effect: float
 
 
 @dataclass
@@ -69,8 +76,9 @@ class SlideAnswers:
             self.values.setdefault(name, []).append(value)
         if len(answer.contribution) and tile.outlines is not None:
             best = int(answer.contribution.argmax())
-            self.top.append(TopEntity(float(answer.contribution[best]), tile.tile, tile.outlines[best]))
-            self.top = sorted(self.top, key=lambda each: -each.contribution)[:TOP_ENTITIES]
+            most = float(answer.contribution[best])
+            self.top.append(TopEntity(most, tile.tile, tile.outlines[best], most * answer.step))
+            self.top = strongest(self.top)
 
     def of(self, head: str) -> Floats:
         """Values (T, outputs) of a head."""
@@ -90,6 +98,19 @@ class SlideAnswers:
                     limits = f"{low:.3g} to {high:.3g} {spec.unit}".rstrip()
                     out.append(f"{spec.title}: {count} of {len(values)} tiles lie beyond what was learnt ({limits})")
         return out
+
+
+def step_of(shown: Head, value: float) -> float:
+    """How far a step of the raw answer goes in the answer's own unit at `value`, but for a factor that all tiles share.
+
+    On a logarithm the one nucleus of an all but empty tile moves the answer further than any of a dense one.
+    """
+    return 1 + max(value, 0.0) if shown.transform == "log" else 1.0
+
+
+def strongest(entities: Sequence[TopEntity]) -> list[TopEntity]:
+    """The few that moved the answer furthest in its own unit, first one first."""
+    return sorted(entities, key=lambda each: -each.effect)[:TOP_ENTITIES]
 
 
 def chosen(card: Card, names: Sequence[str], show: str) -> tuple[list[Head], Head]:
@@ -122,7 +143,7 @@ def answer(tile: EncodedTile, model: LoadedModel, heads: Sequence[Head], shown: 
 
     values = {}
     components = np.zeros(3)
-    added = np.zeros(len(tile.tokens))
+    added, step = np.zeros(len(tile.tokens)), 1.0
     with torch.no_grad():
         for spec in heads:
             head = model.heads[spec.name].cpu()
@@ -136,5 +157,5 @@ def answer(tile: EncodedTile, model: LoadedModel, heads: Sequence[Head], shown: 
             if spec is shown:
                 which = int(value.argmax()) if output < 0 else output
                 parts = contribution(head, tile.tokens, tile.latent, which)
-                added = parts.double().numpy()
-    return TileAnswer(values, components, added)
+                added, step = parts.double().numpy(), step_of(shown, float(value[which]))
+    return TileAnswer(values, components, added, step)

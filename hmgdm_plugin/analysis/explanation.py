@@ -15,7 +15,7 @@ from ..report import page, pictures
 from ..report.sentences import faithfulness, importance_meaning, importance_unit
 from ..schema import run
 from ..schema.folder import RunFolder
-from .answers import TOP_ENTITIES, TopEntity
+from .answers import TopEntity, step_of, strongest
 from .crops import crop_of
 from .faithful import ORDERS
 from .objects import entity_features
@@ -56,8 +56,9 @@ class Explanation:
         """Keep the entity that raised the answer most if it is among those of the slide."""
         assert tile.outlines is not None
         best = int(said.contribution.argmax())
-        entity = TopEntity(float(said.contribution[best]), tile.tile, tile.outlines[best])
-        self.top = sorted([*self.top, entity], key=lambda each: -each.contribution)[:TOP_ENTITIES]
+        most = float(said.contribution[best])
+        entity = TopEntity(most, tile.tile, tile.outlines[best], most * step_of(self.shown, said.value))
+        self.top = strongest([*self.top, entity])
         if self.top[0] is entity:
             self.field = _Field(tile.tile, tile.rgb, tile.outlines, said.contribution)
 
