@@ -71,8 +71,8 @@ def _features(folder: Path) -> list[dict]:
 def test_predict_exports_both_kinds_and_the_report_says_what_was_not_validated(case: Path, tmp_path: Path) -> None:
     events = Events()
     options = {"slides": (case / "case.png",), "mpp": 0.5, "min_tissue": 0.0}
-    predict(PredictOptions(**options, results_dir=tmp_path / "plain"), Events())
-    predict(PredictOptions(**options, results_dir=tmp_path / "with", nuclei=str(case / "cells.geojson")), events)
+    predict(PredictOptions(**options, results_dir=tmp_path / "plain", nuclei="none"), events)
+    predict(PredictOptions(**options, results_dir=tmp_path / "with", nuclei=str(case / "cells.geojson")), Events())
     plain, both = (_features(tmp_path / name) for name in ("plain", "with"))
     tissue = [f for f in both if f["properties"]["objectType"] == "tile"]
     nuclei = [f for f in both if f["properties"]["objectType"] == "detection"]
@@ -84,20 +84,22 @@ def test_predict_exports_both_kinds_and_the_report_says_what_was_not_validated(c
         given = shapely.Point(20.0 + 24 * number, 40.0).buffer(6)
         assert shapely.geometry.shape(feature["geometry"]).symmetric_difference(given).area < 1
     assert len({f["id"] for f in both}) == len(both)
-    assert any("learnt without nuclei" in note for note in events.notes)
-    assert "learnt without nuclei" in (tmp_path / "with" / run.REPORT).read_text("utf-8")
+    assert any("learnt with nuclei; without them" in note for note in events.notes)
+    assert "learnt with nuclei; without them" in (tmp_path / "plain" / run.REPORT).read_text("utf-8")
+    assert "learnt with nuclei" not in (tmp_path / "with" / run.REPORT).read_text("utf-8")
 
 
 def test_embed_marks_the_kind_and_leaves_nothing_else_changed(case: Path, tmp_path: Path) -> None:
     options = {"slides": (case / "case.png",), "mpp": 0.5, "min_tissue": 0.0}
-    for name, nuclei in (("none", "none"), ("plain", ""), ("labels", str(case / "labels"))):
+    for name, nuclei in (("none", "none"), ("plain", ""), ("found", "stardist"), ("labels", str(case / "labels"))):
         embed(EmbedOptions(**options, results_dir=tmp_path / name, nuclei=nuclei), Events())
     with (
-        h5py.File(tmp_path / "none" / run.features_h5("case")) as a,
+        h5py.File(tmp_path / "found" / run.features_h5("case")) as a,
         h5py.File(tmp_path / "plain" / run.features_h5("case")) as b,
+        h5py.File(tmp_path / "none" / run.features_h5("case")) as c,
     ):
-        assert np.array_equal(a["entities/features"], b["entities/features"])
-        tissue = len(a["entities/coords"])
+        assert np.array_equal(a["entities/features"], b["entities/features"])  # what the model learnt with is found
+        tissue = len(c["entities/coords"])
     with h5py.File(tmp_path / "labels" / run.features_h5("case")) as file:
         kinds = file["entities/entity_type"][:]
         assert (kinds == 0).sum() == tissue
