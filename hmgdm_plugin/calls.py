@@ -28,6 +28,7 @@ NAMES = {errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
 
 def verb(context: Context, name: str, kind: str, needs: str = "", module: str = "") -> None:
     """Run the verb `name` (in `module` if not its own) with the options of the command line and ``--request``."""
+    asked = context.command_path.partition(" ")[2] or name  # as it was typed: batch run
     given = {key: value for key, value in context.params.items() if value not in (None, (), [])}
     events = Events(as_json=bool(given.pop("events", False)))
     request = given.pop("request", None)
@@ -38,8 +39,8 @@ def verb(context: Context, name: str, kind: str, needs: str = "", module: str = 
 
         raw = {**(_read_request(request) if request else {}), **given}
         if needs and not raw.get(needs):
-            raise InputError(f"{name}: no {needs} given", f"see hmgdm {name} --help")
-        options = parse(raw, getattr(kinds, kind), str(request or name))
+            raise InputError(f"{asked}: no {needs} given", f"see hmgdm {asked} --help")
+        options = parse(raw, getattr(kinds, kind), str(request or asked))
         return getattr(importlib.import_module(f".{module or name}", __package__), name)(options, events)
 
     guarded(events, Path(given.get("results_dir", "results folder")), work)

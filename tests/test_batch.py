@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -178,6 +179,9 @@ def test_two_batches_are_compared_number_by_number(
     changed = [each for each in _rows(other / run.DIFFERENCES) if float(each["change"])]
     assert {each["number"] for each in changed} == {"density median"}
     assert "density median:" in capsys.readouterr().err
+    (other / run.SUMMARY).write_text(text.replace(row["density median"], "inf"), "utf-8")
+    diff(done, other, Events())
+    assert all(math.isfinite(float(each["change"])) for each in _rows(other / run.DIFFERENCES)), "inf is no number"
     with pytest.raises(InputError, match="holds no batch"):
         diff(done, tmp_path, Events())
 

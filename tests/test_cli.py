@@ -130,6 +130,13 @@ def test_the_command_line_wins_over_the_request(options_of: Callable[..., Any], 
     assert (options.mpp, options.overwrite, options.seed) == (0.5, True, 7)
 
 
+def test_a_verb_of_several_is_named_as_it_was_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _called("batch", "run") == 2
+    assert "batch run: no source given; see hmgdm batch run --help" in capsys.readouterr().err
+    assert _called("batch", "plan", "slides", "--shard", "0/2") == 2
+    assert "shard: '0/2' is no part of the slides" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [

@@ -64,8 +64,11 @@ def slides_of_table(table: Path) -> Iterator[SlideEntry]:
         text = table.read_text("utf-8-sig")
         rows = csv.DictReader(text.splitlines(), strict=True)
         missing = [name for name in COLUMNS[:2] if name not in (rows.fieldnames or ())]
+        twice = [name for name in COLUMNS if (rows.fieldnames or ()).count(name) > 1]
         if missing:
             raise InputError(f"{table}: no column {missing[0]!r}", _nearest(missing[0], rows.fieldnames or ()))
+        if twice:
+            raise InputError(f"{table}: has the column {twice[0]!r} twice", "leave one of them")
         listed = [_entry(row, table) for row in rows]
     except OSError as error:
         raise InputError(f"{table}: cannot be read ({error.strerror})", ALL_OF_THEM) from error

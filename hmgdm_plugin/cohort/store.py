@@ -118,7 +118,8 @@ class Store:
         try:
             raw = json.loads((self.root / state_json(key)).read_text("utf-8"))
             failures = tuple(Failure(**each) for each in raw.pop("failures", ()))
-            return State(**raw, failures=failures)
+            state = State(**raw, failures=failures)
+            return state if _sound(state) else None
         except (OSError, ValueError, TypeError, AttributeError):
             return None
 
@@ -165,6 +166,13 @@ class Store:
         """Remove what was needed while the slide was worked on; blocks of one that failed stay for another try."""
         if self.committed(key) or not any(self.work(key).glob(BLOCKS)):
             shutil.rmtree(self.work(key), ignore_errors=True)
+
+
+def _sound(state: State) -> bool:
+    """Whether everything in a file of a state is of its kind."""
+    texts = (state.slide_id, state.path, state.entry, state.fingerprint)
+    said = (text for each in state.failures for text in (each.problem, each.fix))
+    return isinstance(state.done, bool) and all(isinstance(text, str) for text in (*texts, *said))
 
 
 def _first(draft: Path, path: Path) -> None:

@@ -45,6 +45,8 @@ def slides_of_project(project: Path) -> Iterator[SlideEntry]:
     for image in images:
         if isinstance(image, dict):
             yield _entry(image, project, before)
+        else:
+            yield SlideEntry("unnamed", Path(), problem="is no image as QuPath lists them", fix=_OPEN_AGAIN)
 
 
 def _entry(image: dict[str, Any], project: Path, before: Path | None) -> SlideEntry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,6 +18,12 @@ def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
         if names.count(name) > 1:
             raise ValueError(f"names {name!r} twice")
     return names
+
+
+def _as_shard(text: str) -> str:
+    if text and not re.fullmatch(r"[1-9]\d{0,5}/[1-9]\d{0,5}", text):
+        raise ValueError(f"{text!r} is no part of the slides; 2/8 is the second of eight")
+    return text
 
 
 Heads = Annotated[tuple[str, ...], AfterValidator(_each_once)]
@@ -124,7 +131,7 @@ class BatchOptions(Settings):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     workers: Annotated[int, Field(ge=0, le=256)] = 0  # slides at a time, a core each; 0: one per core
     seed: Seed = 0
-    shard: Annotated[str, Field(pattern=r"^([1-9]\d{0,5}/[1-9]\d{0,5})?$")] = ""  # "2/8": the second of eight parts
+    shard: Annotated[str, AfterValidator(_as_shard)] = ""  # "2/8": the second of eight parts
     engine: Literal["local", "ray"] = "local"
     cpus: Annotated[float, Field(gt=0.0, le=256.0)] = 1.0  # cores, or a share of one, that Ray keeps for a slide
     gpus: Annotated[float, Field(ge=0.0, le=8.0)] = 0.0  # the same of GPUs

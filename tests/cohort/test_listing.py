@@ -72,6 +72,7 @@ def test_a_bad_line_is_one_bad_slide(tmp_path: Path, line: str, problem: str) ->
         ("", "no column"),
         ("slide_id,path\na,b\na,c\n", "'a' stands there twice"),
         ('slide_id,path\n"a,b\n', "not CSV"),
+        ("slide_id,path,path\na,b,c\n", "has the column 'path' twice"),
     ],
 )
 def test_a_table_that_is_wrong_as_a_whole_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hmgdm_plugin.cohort.store import ABANDONED, State, Store
 from hmgdm_plugin.cohort.worker import Progress, work
 from hmgdm_plugin.schema.entry import SlideEntry, keyed
 from hmgdm_plugin.schema.errors import InputError, RunError
-from hmgdm_plugin.schema.run import BATCH, RECORD, slide_log
+from hmgdm_plugin.schema.run import BATCH, RECORD, slide_log, state_json
 
 ENTRIES = keyed(SlideEntry(name, Path(f"{name}.svs")) for name in "abc")
 
@@ -155,6 +156,16 @@ def test_a_state_without_its_results_is_not_believed(store: Store) -> None:
     work(ENTRIES, store, _job, _silent)
     assert (store.results("b") / "result").read_text() == "b"
     assert _words(store) == ["done"] * 3
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"done": "yes"}, {"path": None}, {"failures": [{"problem": 1, "fix": []}]}, {"failures": [2]}]
+)
+def test_a_damaged_state_is_none(store: Store, wrong: dict[str, object]) -> None:
+    store.save("a", State("a", "a.svs"))
+    path = store.root / state_json("a")
+    path.write_text(json.dumps({**json.loads(path.read_text()), **wrong}))
+    assert store.state("a") is None
 
 
 def test_the_second_to_finish_does_not_disturb_the_first(store: Store) -> None:

@@ -82,3 +82,8 @@ def test_what_is_no_project_is_one_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "p.qpproj").write_text(text, "utf-8")
     with pytest.raises(InputError, match="not a QuPath project"):
         list(slides_of_project(tmp_path / "p.qpproj"))
+
+
+def test_what_is_no_image_of_a_project_is_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "p.qpproj").write_text('{"images": [5, null]}', "utf-8")
+    assert ["is no image" in found.problem for found in slides_of_project(tmp_path / "p.qpproj")] == [True, True]
