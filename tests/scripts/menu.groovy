@@ -61,7 +61,7 @@ beyond = { File runs, before ->
     fire('Nuclei…')
     press { pane -> told('nuclei model', pane.lookupAll('.text-field')*.text) }
     def nuclei = finished(runs, known)
-    told('nuclei', ofNuclei().count { region.ROI.contains(it.ROI.centroidX, it.ROI.centroidY) })
+    told('nuclei', ofNuclei().count { !(it.ID.toString() in firstIds) && region.ROI.contains(it.ROI.centroidX, it.ROI.centroidY) }) // not the analysis's own
     told('nuclei in all', ours().size() - firstIds.size())
     legend(true)
     fire('Show / hide heat map')
