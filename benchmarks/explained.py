@@ -12,11 +12,13 @@ from torch import Tensor
 
 from hmgdm_plugin.analysis.encode import EncodedTile
 from hmgdm_plugin.analysis.faithful import Explained, explained
+from hmgdm_plugin.analysis.nuclei import as_learnt
 from hmgdm_plugin.graph.build import build
 from hmgdm_plugin.model.batch import LatentBatch, repeated, subgraph
 from hmgdm_plugin.model.heads import EPSILON, GatedHead
 from hmgdm_plugin.model.hmgdm import HMGDM
 from hmgdm_plugin.model.importance import evidence
+from hmgdm_plugin.schema.events import Events
 from hmgdm_plugin.schema.graph import batched
 from hmgdm_plugin.schema.space import Tile
 from hmgdm_plugin.slide.reader import open_slide
@@ -33,7 +35,7 @@ Labels = NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Look:
-    """A tile through the encoder, and the entity under each of its pixels (S, S)."""
+    """A tile through the encoder, and the entity under each of its pixels (S, S), a nucleus before a superpixel."""
 
     encoded: EncodedTile
     labels: Labels
@@ -47,7 +49,11 @@ def look(labelled: LabelledTile, model: LoadedModel, shift_px: tuple[int, int] =
     tile = Tile(*corner, labelled.side_px, settings.tile_px, settings.mpp)
     with open_slide(labelled.image, labelled.mpp) as slide:
         rgb = slide.read(tile.x_px, tile.y_px, tile.side_px, tile.size_px)
-    graph, labels = build(rgb, tile, labelled.slide, settings)
+        nuclei = as_learnt(model.card, slide, [tile], Events())
+    own = None if nuclei is None else nuclei.map(tile)
+    graph, labels = build(rgb, tile, labelled.slide, settings, own)
+    if own is not None:  # nuclei lie above the superpixels, whose numbers come first
+        labels = np.where(own.labels > 0, own.labels + (graph.num_nodes - len(own) - 1), labels)
     with torch.no_grad():
         latent = model.features(batched([graph]))
         embedding = model.encoder.embed(latent)
