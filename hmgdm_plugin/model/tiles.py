@@ -58,27 +58,15 @@ def _called(builder: Any, high: int, width: int, given: Any) -> Any:
         function.linkage = "internal"
         function.attributes.add("noinline")  # else it is compiled again at each of its uses
         inside = ir.IRBuilder(function.append_basic_block())
-        _write(inside, high, width, *function.args)
+        _write(inside, high, width, function.args)
         inside.ret_void()
     builder.call(function, given)
     return ir.Constant(ir.IntType(8).as_pointer(), None)
 
 
-def _write(
-    builder: Any,
-    high: int,
-    width: int,
-    to: Any,
-    to_step: Any,
-    rows: Any,
-    step: Any,
-    coef: Any,
-    across: Any,
-    along: Any,
-    depth: Any,
-    add: Any,
-) -> None:
-    """Write the tile with `builder`; see `_tile`."""
+def _write(builder: Any, high: int, width: int, given: Any) -> None:
+    """Write the tile with `builder`; `given` are its arguments, see `_tile`."""
+    to, to_step, rows, step, coef, across, along, depth, add = given
     lines = [builder.add(to, builder.mul(to_step, to.type(line))) for line in range(high)]
     places = [[_at(builder, line, VECTOR, LANES * 4 * number) for number in range(width)] for line in lines]
     sums = [[cgutils.alloca_once_value(builder, ir.Constant(VECTOR, [0.0] * LANES)) for _ in line] for line in places]
