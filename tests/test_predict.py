@@ -137,6 +137,7 @@ def test_explain_ids_are_those_of_predict_and_can_be_left_out(field: Path, tmp_p
     assert {e["id"] for e in entities} <= {e["id"] for e in explained}
     assert any(e["geometry"]["type"] == "LineString" for e in explained)
     facts = json.loads((folder / run.curves_json(name)).read_text("utf-8"))
+    assert (facts["measurement"], facts["unit"]) == ("HMGDM: contribution to nuclear density", "SD of the answer")
     assert facts["without"][0]["before"] != facts["without"][0]["after"]
     for way in ("deletion", "insertion"):
         assert len(facts["curves"][way]["contribution"]) == 11

@@ -10,7 +10,7 @@ from uuid import UUID
 import numpy as np
 import shapely
 
-from ..qupath.geojson import NOVELTY, Feature
+from ..qupath.geojson import CONTRIBUTION, NOVELTY, PROBABILITY, Feature
 from ..qupath.overlay import palette
 from ..schema.graph import TISSUE
 
@@ -44,7 +44,7 @@ def measurements(heads: Sequence[Head], answer: TileAnswer) -> dict[str, float]:
             out[f"HMGDM: {head.title}"] = float(value[0]) + 1
         else:
             names = [each.name for each in head.classes]
-            out |= {f"HMGDM: p({name})": float(p) for name, p in zip(names, value, strict=True)}
+            out |= {f"{PROBABILITY}{name})": float(p) for name, p in zip(names, value, strict=True)}
     return out
 
 
@@ -81,7 +81,7 @@ def tile_feature(tile: EncodedTile, answer: TileAnswer, heads: Sequence[Head], i
 def entity_features(tile: EncodedTile, contribution: Floats, shown: Head, ids: Sequence[UUID]) -> list[Feature]:
     """The entities of a tile with what they added (N,) to the head shown, and its share of the largest."""
     assert tile.outlines is not None
-    label = f"HMGDM: contribution to {shown.title}"
+    label = CONTRIBUTION + shown.title
     kinds = tile.graph.kind.tolist()
     size = np.abs(contribution) / max(float(np.abs(contribution).max(initial=0.0)), 1e-12)
     scale_um = tile.tile.mpp / tile.tile.scale

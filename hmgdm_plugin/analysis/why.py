@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from ..qupath.geojson import CONTRIBUTION
+from ..report.sentences import importance_unit
 from ..schema import run
 from ..schema.folder import RunFolder
 from .explanation import Explanation
@@ -73,7 +75,8 @@ class Why:
         with self.events.timed("pictures"):
             novelty = sentence(self.model.card, share)
             self._explanation.write(run.explain_html(name, several), self._faithful, self.rescored, novelty)
-        facts = {"head": self.shown.name, COLUMN: share, **self._faithful.numbers(), "without": self.rescored}
+        said = {"measurement": CONTRIBUTION + self.shown.title, "unit": importance_unit(self.shown.kind)}
+        facts = {"head": self.shown.name, **said, COLUMN: share, **self._faithful.numbers(), "without": self.rescored}
         path = self.folder.stage(run.curves_json(name))
         path.write_text(json.dumps({**facts, "curves": self._faithful.curves()}, indent=1) + "\n", "utf-8")
         return facts

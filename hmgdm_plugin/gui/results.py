@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..qupath.geojson import NOVELTY
+from ..qupath.geojson import CONTRIBUTION, NOVELTY, PROBABILITY
 from ..qupath.overlay import stable_rgb
 from ..qupath.reader import read_features
 
@@ -50,6 +50,15 @@ class Group:
             low, high = -max(-low, high), max(-low, high)
         return (low, high) if high > low else (low, low + 1.0)
 
+    def classed(self, layer: str) -> bool:
+        """Whether `layer` says in numbers what the classes say in colours: a probability, or the number of a class."""
+        if not any(self.classes):
+            return False
+        values = [row.get(layer, 0.5) for row in self.measurements]
+        pairs = set(zip(values, self.classes, strict=True))
+        numbered = all(value == round(value) for value in values) and len(pairs) == len(set(values))
+        return numbered or layer.startswith(PROBABILITY)
+
     def legend(self) -> list[tuple[str, RGB]]:
         """Classes that occur, by name."""
         return sorted({each for each in self.classes if each is not None})
@@ -63,6 +72,25 @@ def novel(groups: Mapping[str, Group]) -> str:
         return ""
     share = sum(value > 1 for value in values) / len(values)
     return f"{100 * share:.0f} % of the tiles are unlike the training data (show: novelty, above 1)."
+
+
+def opening(groups: Mapping[str, Group]) -> str:
+    """The group that a finished run is opened on: what was asked for, whatever comes first in the alphabet."""
+    return next((each for each in ("explained", "tiles", *groups) if each in groups), "")
+
+
+def first_layer(name: str, group: Group) -> str:
+    """What is shown of a group before anybody chooses.
+
+    Of tiles the first answer, as in QuPath: a value as it is, classes in their colours. Of entities what they added to
+    the answer, where that was asked; of all else the class.
+    """
+    layers = group.layers()
+    measured = [each for each in layers if each != CLASSES]
+    if name == "tiles" and measured and not group.classed(measured[0]):
+        return measured[0]
+    added = [each for each in measured if each.startswith(CONTRIBUTION)]
+    return (added or layers or [""])[0]
 
 
 def ramp(share: float, signed: bool = False) -> RGB:

@@ -27,7 +27,7 @@ from ..slide.reader import open_slide
 from .form import Form
 from .job import Job
 from .request import program
-from .results import Group, novel, read_groups
+from .results import Group, first_layer, novel, opening, read_groups
 from .viewer import Viewer
 
 OPACITY = 45  # per cent
@@ -101,7 +101,7 @@ class MainWindow(QMainWindow):
             self.state.setText("Done: " + str(next(iter(result.values()))))
             self._show_results(result)
             if remark := novel(self._groups):
-                self.state.setText(f"{self.state.text()} {remark}")
+                self.state.setText(f"{self.state.text()}\n{remark}")
 
     def _show_results(self, result: dict[str, Any]) -> None:
         self._result = result
@@ -114,13 +114,16 @@ class MainWindow(QMainWindow):
         self.report_button.setEnabled(any(key in result for key in ("report", "explanation")))
         self.group.clear()
         self.group.addItems([*self._groups, NOTHING] if self._groups else [])
+        self.group.setCurrentText(opening(self._groups))
         self._offer_layers()
 
     def _offer_layers(self) -> None:
         group = self._groups.get(self.group.currentText())
         self.layer.clear()
-        for name in [] if group is None else group.layers():
-            self.layer.addItem(name.removeprefix("HMGDM: "), name)
+        if group is not None:
+            for name in group.layers():
+                self.layer.addItem(name.removeprefix("HMGDM: "), name)
+            self.layer.setCurrentIndex(self.layer.findData(first_layer(self.group.currentText(), group)))
         self._draw()
 
     def _draw(self) -> None:
@@ -171,8 +174,9 @@ class MainWindow(QMainWindow):
         for widget in (self.whole, self.report_button, self.qupath_button):
             tools.addWidget(widget)
         self.opacity.setMaximumWidth(120)
-        self.opacity.setMinimumWidth(80)
-        self.layer.setMinimumWidth(220)
+        self.opacity.setMinimumWidth(60)
+        self.group.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+        self.layer.setMinimumWidth(290)  # contribution to nuclear density
         rows.addLayout(tools)
         rows.addWidget(self.viewer)
         splitter = QSplitter()

@@ -30,7 +30,9 @@ from .reader import read_features
 from .regions import read_regions
 
 __all__ = [
+    "CONTRIBUTION",
     "NOVELTY",
+    "PROBABILITY",
     "Feature",
     "clean_text",
     "read_features",
@@ -40,6 +42,8 @@ __all__ = [
     "write_parts",
 ]
 
+CONTRIBUTION = "HMGDM: contribution to "  # start of a measurement of an entity: what it added to an answer
+PROBABILITY = "HMGDM: p("  # start of a measurement of a tile: the probability of a class
 NOVELTY = "HMGDM: novelty"  # measurement of a tile: above 1 it is unlike the training data
 _BLOCK = 2_000  # features encoded at a time
 _DECIMALS = 2

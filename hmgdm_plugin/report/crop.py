@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from .canvas import DPI
 from .pixels import encoded
-from .sheet import nice_length
+from .sheet import POINT, nice_length
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
 
 FINER = 3  # drawn so many times larger, then reduced: smooth lines
+LETTERS, BAR, GAP = 8.5, 1.7, 2.5  # of the scale bar in points: as large on a whole slide as on one entity
 SEAM, LINE = 4.2, 1.8  # widths in pixels of the picture: light below, dark above, to be seen on any stain
 Image = NDArray[np.uint8]
 
@@ -66,11 +67,11 @@ def _trace(draw: ImageDraw, shape: shapely.Geometry, zoom: float) -> None:
 
 
 def _scale_bar(draw: ImageDraw, size: tuple[int, int], mpp: float) -> None:
-    """A bar of a round length, at most a quarter of the width, on a light ground at the lower left."""
+    """A bar of a round length, about a fifth of the width, on a light ground at the lower left."""
     um, text = nice_length(size[0] * mpp / 4)
-    font, gap = _font(round(size[0] / 12)), size[0] / 40
+    letters, thick, gap = (points * POINT * FINER for points in (LETTERS, BAR, GAP))
+    font, length = _font(round(letters)), um / mpp
     left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
-    length, thick = um / mpp, max(size[0] / 50, 2.0)
     wide, high = max(length, right - left), (bottom - top) + thick + gap
     x, y = 2 * gap, size[1] - 2 * gap - high
     draw.rounded_rectangle((x - gap, y - gap, x + wide + gap, y + high + gap), gap, fill="#f4f4f4")

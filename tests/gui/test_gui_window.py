@@ -13,7 +13,7 @@ from PyQt5.QtCore import QEvent, QPointF, Qt
 from PyQt5.QtGui import QWheelEvent
 
 from hmgdm_plugin.gui.request import Request
-from hmgdm_plugin.gui.results import CLASSES, read_groups
+from hmgdm_plugin.gui.results import CLASSES, Group, first_layer, opening, read_groups
 from hmgdm_plugin.gui.viewer import nice
 from hmgdm_plugin.gui.window import MainWindow
 
@@ -59,14 +59,17 @@ def test_a_run_from_the_slide_to_its_overlay(window: MainWindow, field: Path, qt
     assert window.state.text().startswith("Done")
     assert window.form.isEnabled()
     assert {window.group.itemText(k) for k in range(window.group.count())} == {"entities", "tiles", "nothing"}
-    window.group.setCurrentText("tiles")
+    assert window.group.currentText() == "tiles"
+    assert window.layer.currentText().startswith("nuclear density"), "opened on the answer"
     layers = [window.layer.itemData(k) for k in range(window.layer.count())]
     assert layers[0] == CLASSES
     assert any("nuclear density" in layer for layer in layers)
     shown = pixels(window)
     assert (shown != bare).any()
-    window.layer.setCurrentIndex(1)
+    window.layer.setCurrentIndex(0)
     assert (pixels(window) != shown).any()
+    window.group.setCurrentText("entities")
+    assert window.layer.currentText() == "contribution to nuclear density"
     window.group.setCurrentText("nothing")
     np.testing.assert_array_equal(pixels(window), bare)
     with qtbot.waitSignal(window.job.finished, timeout=MINUTES_MS):
@@ -130,6 +133,28 @@ def test_objects_lie_where_the_crop_says(tmp_path: Path) -> None:
     low, high = group.span("m")
     assert low == -high < 0
     assert group.colours("m")[1] == (33, 102, 172)
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "layer"),
+    [
+        ("tiles", [{"HMGDM: nuclear density": 12.0}, {"HMGDM: nuclear density": 12.5}], "HMGDM: nuclear density"),
+        ("tiles", [{"HMGDM: p(a)": 0.9, "HMGDM: p(b)": 0.1}, {"HMGDM: p(a)": 0.2, "HMGDM: p(b)": 0.8}], CLASSES),
+        ("tiles", [{"HMGDM: tissue cluster": 1.0}, {"HMGDM: tissue cluster": 2.0}], CLASSES),
+        ("entities", [{"HMGDM: importance": 1.0, "HMGDM: contribution to m": 0.1}, {}], "HMGDM: contribution to m"),
+        ("nuclei", [{"HMGDM: area µm²": 40.0}, {}], CLASSES),
+    ],
+)
+def test_a_run_is_opened_on_what_was_asked(name: str, rows: list[dict[str, float]], layer: str) -> None:
+    group = Group(classes=[("a", (1, 2, 3)), ("b", (4, 5, 6))], measurements=rows)
+    assert first_layer(name, group) == layer
+
+
+def test_an_explanation_comes_before_the_tiles_and_tiles_before_entities() -> None:
+    names = ["entities", "explained", "tiles"]
+    opened = [opening({name: Group() for name in names[:count]}) for count in (0, 1, 2)]
+    assert opened == ["", "entities", "explained"]
+    assert opening({"entities": Group(), "tiles": Group()}) == "tiles"
 
 
 def test_the_command_says_what_differs_from_the_defaults() -> None:

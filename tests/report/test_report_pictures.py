@@ -186,6 +186,23 @@ def test_crop_is_a_small_png_with_outline_and_bar():
     assert changed[int(50 * side) :, : int(30 * side)].any()
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "mpp", "side_in", "um"),
+    [(64, 64, 0.5, 1.5, 5), (96, 96, 0.5, 1.5, 10), (890, 1190, 1.25, 4.0, 200), (1200, 300, 32.0, 4.0, 5000)],
+)
+def test_scale_bar_is_as_long_as_it_says_and_no_larger_than_needed(width, height, mpp, side_in, um):
+    image = np.full((height, width, 3), 200, np.uint8)
+    drawn = np.asarray(Image.open(io.BytesIO(crop_png(image, None, mpp, side_in))).convert("RGB")).astype(int)
+    black, wide = drawn.max(axis=2) < 100, drawn.shape[1]
+    bar = black[-12:].any(axis=0).nonzero()[0]
+    length = bar[-1] - bar[0] + 1
+    assert length * mpp * width / wide == pytest.approx(um, abs=2 * mpp * width / wide)
+    assert 0.1 <= length / wide <= 0.26
+    rows, columns = (np.flatnonzero((np.abs(drawn - 200).max(axis=2) > 10).any(axis=axis)) for axis in (1, 0))
+    assert np.ptp(rows) < 42
+    assert np.ptp(columns) < max(length, 80) + 20
+
+
 def test_disk_that_cannot_be_written_is_one_sentence(tmp_path):
     with pytest.raises(InputError, match="cannot be written"):
         tissue_picture(tmp_path / "none" / "t.png", thumbnail(), DOWNSAMPLE, "", MPP)

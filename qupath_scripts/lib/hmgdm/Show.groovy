@@ -149,7 +149,8 @@ class Show {
         mapper.setDisplayMaxValue(high)
         def run = Runs.all(imageData).reverse().find { (it.recipes as List)*.intValue().contains(Tag.of(objects[0].ID)) }
         def remarks = run ? Results.remarks(run) : []
-        def title = name.replaceFirst('^HMGDM: ', '').capitalize() + (name.startsWith(Why.PREFIX) ? ' (SD of the answer)' : '')
+        def unit = name.startsWith(Why.PREFIX) ? Why.unit(imageData, name) : ''
+        def title = name.replaceFirst('^HMGDM: ', '').capitalize() + (unit ? " (${unit})" : '')
         return { viewer -> Look.objects(viewer, mapper, title, { Legend.bar(colours, low, high) }, remarks) }
     }
 }

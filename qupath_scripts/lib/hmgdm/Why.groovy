@@ -58,22 +58,28 @@ class Why {
         }
         def raised = why.lit.count { it.measurementList.get(why.name) > 0 }
         out << "${why.title.capitalize()}: of ${why.entities.size()} entities here, the ${why.lit.size()} that mattered most are lit up; ${raised} raised the answer, ${why.lit.size() - raised} lowered it."
-        out << belief(imageData)
+        out << belief(imageData, why.name as String)
         out.findAll()
     }
 
     /** What the check by deletion found in the run: whether the importance can be believed. */
-    private static String belief(ImageData imageData) {
-        for (Map run : Runs.all(imageData).reverse()) {
+    private static String belief(ImageData imageData, String name) {
+        def low = checked(imageData, name)?.contribution?.low
+        if (low == null) return 'Not checked on this slide: analyse with "Explain too" to see whether it can be believed.'
+        (low as double) > 0 ? 'Checked by removing entities: the order is better than chance on this run.'
+            : 'Checked by removing entities: no better than chance on this run. Do not rely on it.'
+    }
+
+    /** In what the measurement is counted: deviations of a number, log-odds of a class. */
+    static String unit(ImageData imageData, String name) { checked(imageData, name)?.unit ?: '' }
+
+    /** What the last run that explained this measurement left about it. */
+    private static Map checked(ImageData imageData, String name) {
+        Runs.all(imageData).reverse().findResult { run ->
             def file = new File(run.folder as String, "overlays/${run.slide}-curves.json")
-            if (!file.isFile()) continue
-            def found = Json.read(file)?.contribution
-            if (!(found instanceof Map) || found.low == null) continue
-            def sure = (found.low as double) > 0
-            return sure ? 'Checked by removing entities: the order is better than chance on this run.'
-                : 'Checked by removing entities: no better than chance on this run. Do not rely on it.'
+            def found = file.isFile() ? Json.read(file) : null
+            found?.contribution instanceof Map && found.measurement in [null, name] ? found : null
         }
-        'Not checked on this slide: analyse with "Explain too" to see whether it can be believed.'
     }
 
     /** Light them up and list them. */
@@ -85,9 +91,9 @@ class Why {
 
     private static void window(viewer, ImageData imageData, Map why) {
         javafx.stage.Window.windows.findAll { it instanceof Stage && it.title == WINDOW }.each { it.close() }
-        def list = new ListView<PathObject>()
+        def list = new ListView<PathObject>(), counted = unit(imageData, why.name as String).replace(' of the answer', '')
         list.items.setAll(why.lit)
-        list.cellFactory = { view -> new Row(name: why.name as String) }
+        list.cellFactory = { view -> new Row(name: why.name as String, unit: counted) }
         list.selectionModel.selectedItemProperty().addListener({ value, old, now ->
             if (now) {
                 viewer.setCenterPixelLocation(now.ROI.centroidX, now.ROI.centroidY)
@@ -110,13 +116,13 @@ class Why {
     }
 
     private static class Row extends ListCell<PathObject> {
-        String name
+        String name, unit
 
         @Override
         protected void updateItem(PathObject object, boolean empty) {
             super.updateItem(object, empty)
-            setText(empty || object == null ? null : String.format(Locale.ROOT, '%s   %+.3f SD   %.0f µm²', object.name ?: 'entity',
-                object.measurementList.get(name), object.measurementList.get('HMGDM: area µm²')))
+            setText(empty || object == null ? null : String.format(Locale.ROOT, '%s   %+.3f %s   %.0f µm²', object.name ?: 'entity',
+                object.measurementList.get(name), unit, object.measurementList.get('HMGDM: area µm²')))
         }
     }
 }
