@@ -87,8 +87,8 @@ def without_each(model: HMGDM, head: GatedHead, latent: LatentBatch, said: Expla
         return np.zeros(n)
     with torch.no_grad():
         rest = subgraph(repeated(latent, n), ~torch.eye(n, dtype=torch.bool).flatten())
-        left = head.of(model.embed(rest).tokens(), rest).raw
-        whole = head.of(model.embed(latent).tokens(), latent).raw
+        left = head(model.embed(rest).tokens(), rest.vertices).raw
+        whole = head(model.embed(latent).tokens(), latent.vertices).raw
     return (evidence(head, whole, said.output) - evidence(head, left, said.output)).double().numpy()
 
 
@@ -102,7 +102,7 @@ def additive_share(head: GatedHead, tokens: Tensor, graphs: LatentBatch, output:
     For a class, w is the gradient of its log-odds: its own weights less those of the others, each by its share of the
     rest. So what speaks for all classes alike adds nothing; of two classes the log-odds are shared out exactly.
     """
-    pooled = head.pool(tokens, graphs.batch, graphs.num_graphs, graphs.weight(), graphs.kind)
+    pooled = head.pool(tokens, graphs.vertices)
     raw = head.linear(pooled.rows())
     own = torch.zeros_like(raw[0]).index_fill(0, torch.tensor([output], device=raw.device), 1)
     direction = own.expand_as(raw)
@@ -123,7 +123,7 @@ def contact_curve(model: HMGDM, head: GatedHead, latent: LatentBatch, order: Ten
             kept = order[round(k * len(order) / steps) :].sort().values
             edges = {name: getattr(latent, name)[kept] for name in ("edge_attr", "edge_pos", "edge_batch")}
             graph = replace(latent, edge_index=latent.edge_index[:, kept], **edges)
-            said = head.of(model.embed(graph).tokens(), graph)
+            said = head(model.embed(graph).tokens(), graph.vertices)
             values.append(float(said.value[0, output]))
     return np.array(values)
 

@@ -34,7 +34,8 @@ def embed(options: EmbedOptions, events: Events) -> Mapping[str, Any]:
         with folder, run.writing(folder.root):
             for plan in plans:
                 ids = Ids(model, plan.slide)
-                encoded = encode_tiles(plan.slide, plan.tiles, model, events, options.workers, nuclei=plan.nuclei)
+                what = plan.slide, plan.tiles, model, events
+                encoded = encode_tiles(*what, options.workers, nuclei=plan.nuclei, tissue=plan.tissue)
                 with feature_file(folder.stage(run.features_h5(plan.slide.name)), plan, model) as file:
                     for tile in events.track("embed", encoded, len(plan.tiles)):
                         add_features(file, tile, ids.tile(tile), ids.entities(tile))

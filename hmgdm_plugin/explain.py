@@ -106,7 +106,7 @@ def _features(job: _Job, why: Why) -> Iterator[Feature]:
     plan = why.plan
     ids = Ids(job.model, plan.slide)
     encoded = encode_tiles(
-        plan.slide, plan.tiles, job.model, job.events, job.options.workers, with_outlines=True, nuclei=plan.nuclei
+        plan.slide, plan.tiles, job.model, job.events, job.options.workers, True, plan.nuclei, plan.tissue
     )
     for tile in job.events.track("explain", encoded, len(plan.tiles)):
         said = why.add(tile)

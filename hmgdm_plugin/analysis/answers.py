@@ -152,7 +152,7 @@ def answer(tile: EncodedTile, model: LoadedModel, heads: Sequence[Head], shown: 
                 components = head.project(tile.pooled[None])[0].double().numpy()
                 continue
             assert isinstance(head, GatedHead)
-            value = head.of(tile.tokens, tile.latent).value[0].double().numpy()
+            value = head(tile.tokens, tile.latent.vertices).value[0].double().numpy()
             values[spec.name] = value
             if spec is shown:
                 which = int(value.argmax()) if output < 0 else output

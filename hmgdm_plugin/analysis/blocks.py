@@ -1,7 +1,8 @@
 """Encoded tiles in blocks on disk, so that a run that was stopped goes on inside a slide.
 
-A block holds what predictions need of its tiles: embeddings, positions, kinds, areas and outlines, bit for bit. Blocks
-are multiples of the network's batches, so a slide that is taken up again gets the same batches and the same bytes.
+A block holds what predictions need of its tiles: embeddings, positions, kinds, areas, share of tissue and outlines, bit
+for bit. Blocks are multiples of the network's batches, so a slide that is taken up again gets the same batches and the
+same bytes.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from .plan import Plan
 
 TILES_PER_BLOCK = 8 * TILES_PER_BATCH
-FORMAT = 2  # of a block; another one is computed again
+FORMAT = 3  # of a block; another one is computed again
 
 
 def encoded_tiles(
@@ -46,7 +47,7 @@ def encoded_tiles(
         and nuclei are the same; others are computed again.
     """
     if folder is None:
-        yield from encode_tiles(plan.slide, plan.tiles, model, events, workers, True, plan.nuclei)
+        yield from encode_tiles(plan.slide, plan.tiles, model, events, workers, True, plan.nuclei, plan.tissue)
         return
     blocks = _Blocks(folder, plan.tiles, _recipe(plan, model))
     kept = 0
@@ -54,7 +55,7 @@ def encoded_tiles(
         kept += 1
         yield from tiles
     todo = plan.tiles[kept * TILES_PER_BLOCK :]
-    rest = encode_tiles(plan.slide, todo, model, events, workers, True, plan.nuclei)
+    rest = encode_tiles(plan.slide, todo, model, events, workers, True, plan.nuclei, plan.tissue)
     for number in count(kept):
         tiles = list(islice(rest, TILES_PER_BLOCK))
         if not tiles:
@@ -119,6 +120,7 @@ def _packed(encoded: Sequence[EncodedTile]) -> dict[str, Tensor]:
         "pooled": torch.stack([tile.pooled for tile in encoded]),
         "novelty": torch.tensor([tile.novelty for tile in encoded]),
         "area": torch.cat([tile.latent.weight() for tile in encoded]),
+        "tissue": torch.cat([tile.latent.vertices.share().squeeze(1) for tile in encoded]),
         "pos": torch.cat([tile.graph.pos for tile in encoded]),
         "kind": torch.cat([tile.graph.kind for tile in encoded]),
         "lengths": torch.tensor([len(text) for text in texts]),
@@ -137,8 +139,8 @@ def _unpacked(tiles: Sequence[Tile], kept: dict[str, Tensor]) -> list[EncodedTil
     outlines = np.asarray(shapely.from_wkb(texts), object)
     parts = [torch.split(kept[name], sizes) for name in ("tokens", "area", "pos", "kind")]
     own = np.split(outlines, np.cumsum(sizes)[:-1])
-    rows = zip(tiles, kept["pooled"], kept["novelty"].tolist(), own, *parts, strict=True)
-    return [_bare(tile, pooled, novelty, shapes, *values) for tile, pooled, novelty, shapes, *values in rows]
+    rows = zip(tiles, kept["pooled"], kept["novelty"].tolist(), own, kept["tissue"].split(1), *parts, strict=True)
+    return [_bare(*row) for row in rows]
 
 
 def _bare(
@@ -146,6 +148,7 @@ def _bare(
     pooled: Tensor,
     novelty: float,
     outlines: np.ndarray,
+    tissue: Tensor,
     tokens: Tensor,
     area: Tensor,
     pos: Tensor,
@@ -159,7 +162,7 @@ def _bare(
 
     none, pairs = torch.zeros(0, 0), torch.zeros(2, 0, dtype=torch.int64)
     of_one = torch.zeros(len(tokens), dtype=torch.int64)
-    latent = LatentBatch(tokens[:, :0], none, pairs, pos, none, of_one, of_one[:0], 1, kind.long(), area)
+    latent = LatentBatch(tokens[:, :0], none, pairs, pos, none, of_one, of_one[:0], 1, kind.long(), area, tissue)
     graph = EntityGraph(
         x=none, desc=none, edge_index=pairs, edge_attr=none, edge_desc=none, pos=pos, edge_pos=none,
         area=area, edge_area=none, kind=kind, tile=none,

@@ -26,15 +26,17 @@ from ..schema.space import Tile
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ..graph.nuclei import NucleusMap
     from ..model.batch import LatentBatch
     from ..schema.events import Events
     from ..schema.graph import EntityGraph
     from ..slide.reader import Slide
+    from ..slide.tissue import Tissue
     from ..zoo.load import LoadedModel
     from .nuclei import Nuclei
 
 T = TypeVar("T")
-Prepared = tuple[Any, ...]  # tile, pixels, graph, outlines
+Prepared = tuple[Any, ...]  # tile, pixels, graph, outlines, share of tissue, entities on it
 _Job = tuple[Tile, "Future[Prepared]"]
 TILES_PER_BATCH = 8
 _HANDOVER_S = 0.0002  # of Python's lock; with its own 0.005, two threads slept two to three times as long
@@ -52,7 +54,7 @@ class EncodedTile:
     outlines : (N,) array of shapely geometries, or None
         In level-0 pixels; None where nobody asked for them.
     latent : LatentBatch
-        The graph's attributes of stage 2, a batch of one.
+        The graph's attributes of stage 2, a batch of one; read out on tissue where it is known where that lies.
     tokens : (N, token_size) float32
         Encoder output per entity.
     pooled : (embedding_size,) float32
@@ -84,6 +86,7 @@ def encode_tiles(
     workers: int = 0,
     with_outlines: bool = False,
     nuclei: Nuclei | None = None,
+    tissue: Tissue | None = None,
 ) -> Iterator[EncodedTile]:
     """Encode tiles in order.
 
@@ -95,6 +98,9 @@ def encode_tiles(
         Also trace the outlines of the entities.
     nuclei : Nuclei, optional
         Entities of kind 1, after the superpixels of each tile.
+    tissue : Tissue, optional
+        Only what lies on it is read out: a tile that is half glass, or half beyond the slide, speaks of its tissue.
+        What is asked whether a tile is like the training data sees all of it.
 
     Yields
     ------
@@ -106,7 +112,7 @@ def encode_tiles(
     waiting: deque[_Job] = deque()
     todo = iter(tiles)
     pool: Executor = _InTurn() if workers == 1 else ThreadPoolExecutor(threads)
-    prepare = partial(_prepare, slide, model, events, with_outlines, nuclei)
+    prepare = partial(_prepare, slide, model, events, with_outlines, nuclei, tissue)
     wait()
     handover_s = sys.getswitchinterval()
     sys.setswitchinterval(min(handover_s, _HANDOVER_S))
@@ -150,7 +156,13 @@ class _InTurn(Executor):
 
 
 def _prepare(
-    slide: Slide, model: LoadedModel, events: Events, with_outlines: bool, nuclei: Nuclei | None, tile: Tile
+    slide: Slide,
+    model: LoadedModel,
+    events: Events,
+    with_outlines: bool,
+    nuclei: Nuclei | None,
+    tissue: Tissue | None,
+    tile: Tile,
 ) -> Prepared:
     """Pixels, graph and outlines of one tile; runs in a thread."""
     from ..graph.build import build
@@ -161,17 +173,31 @@ def _prepare(
     with events.timed("graph"):
         own = None if nuclei is None else nuclei.map(tile)
         graph, labels = build(rgb, tile, slide.name, model.card.graph, own)
+        where = np.ones_like(labels, bool) if tissue is None else tissue.under(tile)
+        share, covered = float(where.mean()), _covered(where, labels, own)
     if not with_outlines:
-        return tile, rgb, graph, None
+        return tile, rgb, graph, None, share, covered
     with events.timed("outlines"):
         traced = outlines(labels, int(labels.max()) + 1, tile)
-        return tile, rgb, graph, traced if own is None else np.concatenate([traced, own.outlines])
+        return tile, rgb, graph, traced if own is None else np.concatenate([traced, own.outlines]), share, covered
+
+
+def _covered(tissue: NDArray[np.bool_], labels: NDArray[np.int32], nuclei: NucleusMap | None) -> NDArray[np.bool_]:
+    """Whether half or more of each superpixel's own pixels lie on `tissue` (S, S); then the nuclei: all of them do.
+
+    Not their share: a field of glass with a rim that the mask takes for tissue would still speak, and loudly.
+    """
+    free = np.ones_like(tissue) if nuclei is None else nuclei.labels == 0
+    pixels = np.bincount(labels[free], minlength=int(labels.max()) + 1)
+    own = 2 * np.bincount(labels[free & tissue], minlength=len(pixels)) >= pixels
+    return np.concatenate([own, np.ones(0 if nuclei is None else len(nuclei), bool)])
 
 
 def _encode(ready: list[Prepared], model: LoadedModel, events: Events) -> Iterator[EncodedTile]:
     """Run the network on graphs and hand each tile its part."""
     import torch
 
+    from ..model.batch import on_tissue
     from ..schema.graph import batched
 
     if not ready:
@@ -179,13 +205,17 @@ def _encode(ready: list[Prepared], model: LoadedModel, events: Events) -> Iterat
     with events.timed("network"), torch.no_grad():
         graphs = batched([item[2] for item in ready]).to(model.device)
         latent = model.features(graphs)
-        embedding = model.encoder.embed(latent)
         novelty = torch.full((len(ready),), math.nan) if model.novelty is None else model.novelty(latent).cpu()
+        shares = torch.tensor([item[4] for item in ready], device=model.device)
+        latent = on_tissue(
+            latent, shares, torch.from_numpy(np.concatenate([item[5] for item in ready])).to(model.device)
+        )
+        embedding = model.encoder.embed(latent)
         tokens, pooled, latent = embedding.tokens().cpu(), embedding.pooled().cpu(), latent.to("cpu")
     sizes = [item[2].num_nodes for item in ready]
     rows = zip(ready, _parts(latent), torch.split(tokens, sizes), pooled, novelty.tolist(), strict=True)
     for item, alone, own, mean, far in rows:
-        tile, rgb, graph, outlines = item
+        tile, rgb, graph, outlines, *_ = item
         yield EncodedTile(tile, rgb, graph, outlines, alone, own, mean, far)
 
 
@@ -197,7 +227,7 @@ def _parts(latent: LatentBatch) -> Iterator[LatentBatch]:
 
     counts = [torch.bincount(of, minlength=latent.num_graphs).tolist() for of in (latent.batch, latent.edge_batch)]
     first = last = 0  # vertex and edge
-    for vertices, edges in zip(*counts, strict=True):
+    for number, (vertices, edges) in enumerate(zip(*counts, strict=True)):
         v, e = slice(first, first + vertices), slice(last, last + edges)
         yield LatentBatch(
             x=latent.x[v],
@@ -210,5 +240,6 @@ def _parts(latent: LatentBatch) -> Iterator[LatentBatch]:
             num_graphs=1,
             kind=latent.kind[v],
             area=None if latent.area is None else latent.area[v],
+            tissue=None if latent.tissue is None else latent.tissue[number : number + 1],
         )
         first, last = first + vertices, last + edges

@@ -63,7 +63,7 @@ def explained(tile: EncodedTile, model: LoadedModel, shown: Head, output: int) -
     head, latent, device = _head(model, shown), tile.latent, model.device
     with torch.no_grad():
         tokens, on_device = tile.tokens.to(device), latent.to(device)
-        said = head.of(tokens, on_device)
+        said = head(tokens, on_device.vertices)
         which = int(said.value[0].argmax()) if output < 0 else output
         added = contribution(head, tokens, on_device, which)
     vertices, edges = gradient_x_input(model.encoder, head, on_device, which)
@@ -86,7 +86,7 @@ def score_without(
     head = _head(model, shown)
     with torch.no_grad():
         rest = subgraph(tile.latent, keep).to(model.device)
-        value = head.of(model.encoder.embed(rest).tokens(), rest).value[0, said.output]
+        value = head(model.encoder.embed(rest).tokens(), rest.vertices).value[0, said.output]
     return {"tile": tile.key, "removed": len(gone), "before": said.value, "after": float(value)}
 
 

@@ -23,6 +23,7 @@ from ..schema.space import Tile
 if TYPE_CHECKING:
     from ..qupath.regions import Region
     from ..slide.reader import Slide
+    from ..slide.tissue import Tissue
     from ..zoo.load import LoadedModel
     from .detector import Detector
     from .nuclei import Nuclei
@@ -33,13 +34,14 @@ SECONDS_TO_START, SECONDS_PER_TILE = 6.0, 0.08
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What will be analysed of one slide: its tiles, and a thumbnail (h, w, 3) uint8 to draw on."""
+    """What will be analysed of one slide: its tiles, its tissue, and a thumbnail (h, w, 3) uint8 to draw on."""
 
     slide: Slide
     thumbnail: NDArray[np.uint8]
     downsample: float
     tiles: tuple[Tile, ...]
     notes: tuple[str, ...]
+    tissue: Tissue
     nuclei: Nuclei | None = None
 
     def tell(self, events: Events) -> None:
@@ -117,7 +119,7 @@ def planned(slide: Slide, model: LoadedModel, options: EmbedOptions, events: Eve
         where = "inside the regions" if regions else "on the slide"
         raise InputError(f"{slide.path.name}: no tissue {where}", "lower --min-tissue, or choose other regions")
     nuclei = _nuclei(slide, found, model, options, events, kept)
-    return Plan(slide, thumbnail, downsample, found, tuple(events.notes[before:]), nuclei)
+    return Plan(slide, thumbnail, downsample, found, tuple(events.notes[before:]), tissue, nuclei)
 
 
 def drawn_regions(slide: Slide, options: SlideOptions, events: Events) -> list[Region] | None:

@@ -146,7 +146,8 @@ class Presentation:
         centre = self.answers.top[0].tile
         near = [t for t in self.answers.tiles if _touching(t, centre)]
         outlines, values = [], []
-        around = encode_tiles(self.slide, near, self.model, self.events, 1, True, self.plan.nuclei)
+        plan = self.plan
+        around = encode_tiles(self.slide, near, self.model, self.events, 1, True, plan.nuclei, plan.tissue)
         for tile in around:
             outlines += list(tile.outlines if tile.outlines is not None else ())
             values += answer(tile, self.model, [self.shown], self.shown).contribution.tolist()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+
+from .kinds import Vertices
+
+LEAST_TISSUE = 0.02  # of a tile
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,9 @@ class LatentBatch:
     kind : (N,) int64
         0 tissue superpixel, 1 nucleus.
     area : (N,) float, optional
-        Share of the tile that each vertex covers: its weight in readouts; equal weights where it is not given.
+        Share of the tile's tissue that each vertex covers: its weight in readouts; equal weights where not given.
+    tissue : (B,) float, optional
+        Share of each tile that is tissue; all of it where not given.
     """
 
     x: Tensor
@@ -43,6 +49,12 @@ class LatentBatch:
     num_graphs: int
     kind: Tensor
     area: Tensor | None = None
+    tissue: Tensor | None = None
+
+    @property
+    def vertices(self) -> Vertices:
+        """What readouts ask of the vertices."""
+        return Vertices(self.batch, self.num_graphs, self.area, self.kind, self.tissue)
 
     def weight(self) -> Tensor:
         """Weight of each vertex (N,) in its graph's readouts; not normalised."""
@@ -52,8 +64,25 @@ class LatentBatch:
         """Move everything to `device`; attributes and positions also to `dtype`."""
         floats = {name: getattr(self, name).to(device, dtype) for name in ("x", "edge_attr", "pos", "edge_pos")}
         whole = {name: getattr(self, name).to(device) for name in ("edge_index", "batch", "edge_batch", "kind")}
-        area = None if self.area is None else self.area.to(device, dtype)
-        return LatentBatch(**floats, **whole, num_graphs=self.num_graphs, area=area)
+        area, tissue = (None if each is None else each.to(device, dtype) for each in (self.area, self.tissue))
+        return LatentBatch(**floats, **whole, num_graphs=self.num_graphs, area=area, tissue=tissue)
+
+
+def on_tissue(batch: LatentBatch, share: Tensor, covered: Tensor) -> LatentBatch:
+    """`batch` with every graph read out as if its tile were full of the tissue that it shows.
+
+    Parameters
+    ----------
+    share : (B,) float
+        Share of each tile that is tissue. With less than `LEAST_TISSUE` a tile is read out as a whole.
+    covered : (N,) bool
+        Vertices that lie on tissue.
+    """
+    some = torch.bincount(batch.batch[covered], minlength=batch.num_graphs) > 0
+    read = (share >= LEAST_TISSUE) & some
+    share = torch.where(read, share, 1.0)
+    kept = covered | ~read[batch.batch]
+    return replace(batch, area=batch.weight() * kept / share[batch.batch], tissue=share)
 
 
 def subgraph(batch: LatentBatch, keep: Tensor) -> LatentBatch:
@@ -72,6 +101,7 @@ def subgraph(batch: LatentBatch, keep: Tensor) -> LatentBatch:
         num_graphs=batch.num_graphs,
         kind=batch.kind[kept],
         area=None if batch.area is None else batch.area[kept],
+        tissue=batch.tissue,
     )
 
 
@@ -89,6 +119,7 @@ def repeated(batch: LatentBatch, times: int) -> LatentBatch:
         num_graphs=times * batch.num_graphs,
         kind=batch.kind.repeat(times),
         area=None if batch.area is None else batch.area.repeat(times),
+        tissue=None if batch.tissue is None else batch.tissue.repeat(times),
     )
 
 
@@ -97,6 +128,7 @@ def side_by_side(batches: Sequence[LatentBatch]) -> LatentBatch:
     vertices = _starts([b.x.shape[0] for b in batches])
     graphs = _starts([b.num_graphs for b in batches])
     areas = [b.area for b in batches if b.area is not None]
+    tissue = [b.vertices.share().squeeze(1) for b in batches] if any(b.tissue is not None for b in batches) else None
     return LatentBatch(
         x=torch.cat([b.x for b in batches]),
         edge_attr=torch.cat([b.edge_attr for b in batches]),
@@ -108,6 +140,7 @@ def side_by_side(batches: Sequence[LatentBatch]) -> LatentBatch:
         num_graphs=sum(b.num_graphs for b in batches),
         kind=torch.cat([b.kind for b in batches]),
         area=torch.cat(areas) if len(areas) == len(batches) else None,
+        tissue=None if tissue is None else torch.cat(tissue),
     )
 
 

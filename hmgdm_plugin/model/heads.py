@@ -8,8 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from .batch import LatentBatch
-from .kinds import AMOUNTS, amounts, owners
+from .kinds import AMOUNTS, Vertices
 from .segments import segment_softmax, segment_sum
 
 EPSILON = 1e-6  # added to the gated variance: its root has a gradient also where all tokens are equal
@@ -122,49 +121,27 @@ class GatedHead(nn.Module):
         self.register_buffer("target_low", torch.full((outputs,), -torch.inf))
         self.register_buffer("target_high", torch.full((outputs,), torch.inf))
 
-    def pool(
-        self,
-        tokens: Tensor,
-        batch: Tensor,
-        num_graphs: int,
-        area: Tensor | None = None,
-        vertex_kind: Tensor | None = None,
-    ) -> Pooled:
-        """Gate and pool tokens (N, d) of the graphs `batch` (N,).
-
-        `area` (N,) is the gate before it has learnt; `vertex_kind` (N,), all 0 where not given, counts where kinds are
-        told apart.
-        """
-        owner, groups = owners(batch, vertex_kind, self.kinds), num_graphs * self.kinds
+    def pool(self, tokens: Tensor, vertices: Vertices) -> Pooled:
+        """Gate and pool tokens (N, d); the area is the gate before it has learnt."""
+        owner, groups = vertices.owner(self.kinds), vertices.num_graphs * self.kinds
         of = owner % self.kinds
         z = (tokens - self.token_mean.view(self.kinds, -1)[of]) / self.token_std.view(self.kinds, -1)[of]
-        prior = 0.0 if area is None else area.clamp(min=1e-9).log()[:, None]
+        prior = 0.0 if vertices.area is None else vertices.area.clamp(min=1e-9).log()[:, None]
         gate = segment_softmax(self.gate(z) + prior, owner, groups)  # (N, 1)
         mean = segment_sum(gate * z, owner, groups)
         variance = segment_sum(gate * (z - mean[owner]).square(), owner, groups)
-        amount = amounts(owner, z.new_ones(len(z)) if area is None else area, num_graphs, self.kinds)
-        return Pooled(mean, (variance + EPSILON).sqrt(), owner, gate.squeeze(1), z, self.scaled(amount))
+        amount = self.scaled(vertices.amounts(self.kinds))
+        return Pooled(mean, (variance + EPSILON).sqrt(), owner, gate.squeeze(1), z, amount)
 
     def scaled(self, amount: Tensor) -> Tensor:
         """Amounts (B, a), standardised."""
         return (amount - self.amount_mean) / self.amount_std if self.kinds > 1 else amount
 
-    def forward(
-        self,
-        tokens: Tensor,
-        batch: Tensor,
-        num_graphs: int,
-        area: Tensor | None = None,
-        vertex_kind: Tensor | None = None,
-    ) -> HeadOutput:
-        """Answer for `num_graphs` graphs with tokens (N, d); other arguments as `pool`."""
-        pooled = self.pool(tokens, batch, num_graphs, area, vertex_kind)
+    def forward(self, tokens: Tensor, vertices: Vertices) -> HeadOutput:
+        """Answer for the graphs whose vertices have the tokens (N, d)."""
+        pooled = self.pool(tokens, vertices)
         raw = self.linear(pooled.rows())
         return HeadOutput(self._value(raw), raw, pooled.gate)
-
-    def of(self, tokens: Tensor, graphs: LatentBatch) -> HeadOutput:
-        """Answer for `graphs`, whose vertices have the tokens (N, d)."""
-        return self(tokens, graphs.batch, graphs.num_graphs, graphs.weight(), graphs.kind)
 
     def loss(self, output: HeadOutput, target: Tensor) -> Tensor:
         """Mean squared error of the standardised target (B, outputs), or cross-entropy of classes (B,) int64."""

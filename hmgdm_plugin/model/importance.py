@@ -11,7 +11,7 @@ from torch import Tensor
 from .batch import LatentBatch, repeated, subgraph
 from .heads import EPSILON, GatedHead
 from .hmgdm import HMGDM
-from .kinds import amounts
+from .kinds import Vertices
 
 
 def evidence(head: GatedHead, raw: Tensor, output: int) -> Tensor:
@@ -32,7 +32,7 @@ def gradient_x_input(model: HMGDM, head: GatedHead, batch: LatentBatch, output: 
 
     def answer(x: Tensor, edge_attr: Tensor = batch.edge_attr) -> Tensor:
         tokens = model.embed(replace(batch, x=x, edge_attr=edge_attr)).tokens()
-        return evidence(head, head.of(tokens, batch).raw, output)
+        return evidence(head, head(tokens, batch.vertices).raw, output)
 
     inputs = tuple(each.detach().clone().requires_grad_() for each in (batch.x, batch.edge_attr))
     with torch.enable_grad():
@@ -48,8 +48,8 @@ def contribution(head: GatedHead, tokens: Tensor, graphs: LatentBatch, output: i
     distance from the mean and o = g / (1 - g), the mean becomes ``mean - o d``, the variance
     ``var + o (var - d^2) - (o d)^2``; amounts fall with it. 0 for the only vertex of a graph.
     """
-    batch, num_graphs, area = graphs.batch, graphs.num_graphs, graphs.weight()
-    pooled = head.pool(tokens, batch, num_graphs, area, graphs.kind)
+    batch, num_graphs = graphs.batch, graphs.num_graphs
+    pooled = head.pool(tokens, graphs.vertices)
     owner, kinds = pooled.owner, head.kinds
     gate, far = pooled.gate[:, None], pooled.z - pooled.mean[owner]
     odds = gate / (1 - gate).clamp(min=EPSILON)
@@ -64,19 +64,20 @@ def contribution(head: GatedHead, tokens: Tensor, graphs: LatentBatch, output: i
     first = kinds * size
     rows = rows.scatter(1, place, mean).scatter(1, place + rows.shape[1] - first, spread)
     if kinds > 1:
-        rows[:, first : rows.shape[1] - first] = _fewer(head, owner, batch, num_graphs, area)
+        rows[:, first : rows.shape[1] - first] = _fewer(head, graphs.vertices)
     whole, without = head.linear(pooled.rows()), head.linear(rows)
     fall = evidence(head, whole, output)[batch] - evidence(head, without, output)
     return torch.where(torch.bincount(batch, minlength=num_graphs)[batch] > 1, fall, torch.zeros_like(fall))
 
 
-def _fewer(head: GatedHead, owner: Tensor, batch: Tensor, num_graphs: int, area: Tensor) -> Tensor:
+def _fewer(head: GatedHead, vertices: Vertices) -> Tensor:
     """Standardised amounts (N, a) of each vertex's graph without it."""
-    more = amounts(owner, area, num_graphs, head.kinds)[batch]
+    batch, owner = vertices.batch, vertices.owner(head.kinds)
     own = (owner % head.kinds)[:, None] == torch.arange(1, head.kinds, device=owner.device)  # (N, kinds - 1)
-    count, area_left = more.chunk(2, dim=1)
-    count = torch.where(own, (count.expm1() - 1).clamp(min=0).log1p(), count)
-    return head.scaled(torch.cat([count, torch.where(own, area_left - area[:, None], area_left)], dim=1))
+    count, area_left = vertices.amounts(head.kinds)[batch].chunk(2, dim=1)
+    count = torch.where(own, (count.expm1() - 1 / vertices.share()[batch]).clamp(min=0).log1p(), count)
+    area_left = torch.where(own, area_left - vertices.weight()[:, None], area_left)
+    return head.scaled(torch.cat([count, area_left], dim=1))
 
 
 def deletion_curve(model: HMGDM, head: GatedHead, batch_of_one: LatentBatch, order: Tensor, steps: int = 10) -> Tensor:
@@ -132,4 +133,4 @@ def _first(order: Tensor, steps: int, least: int = 0, most: int | None = None) -
 def _scores(model: HMGDM, head: GatedHead, batch_of_one: LatentBatch, keep: Tensor) -> Tensor:
     """Head values (K, outputs) of the K induced subgraphs that `keep` (K, N) picks."""
     graphs = subgraph(repeated(batch_of_one, keep.shape[0]), keep.flatten())
-    return head.of(model.embed(graphs).tokens(), graphs).value
+    return head(model.embed(graphs).tokens(), graphs.vertices).value

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from .arrangement import NUMBERS, arrangement
 from .batch import LatentBatch, subgraph
-from .kinds import AMOUNTS, amounts, owners
+from .kinds import AMOUNTS
 from .segments import segment_mean, segment_std
 
 RIDGE = 0.05  # share of the mean variance within tiles that is added to every direction
@@ -70,10 +70,10 @@ class Readout(nn.Module):
     def embed(self, tokens: Tensor, batch: LatentBatch) -> Tensor:
         """Embedding (B, embedding_size) of tiles: mean and spread of their tokens by area, and their arrangement."""
         graphs, kinds, weight = batch.num_graphs, self.kinds, batch.weight()
-        owner = owners(batch.batch, batch.kind, kinds)
+        owner = batch.vertices.owner(kinds)
         means, spreads = (of(tokens, owner, graphs * kinds, weight) for of in (segment_mean, segment_std))
         parts = [means.view(graphs, -1), spreads.view(graphs, -1)]
-        parts.append(amounts(owner, weight, graphs, kinds))
+        parts.append(batch.vertices.amounts(kinds))
         if self.arranged:
             first = self.own.stop - self.own.start
             values = tokens[:, first : first + self.arranged]

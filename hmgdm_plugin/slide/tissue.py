@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from ..schema.space import Tile
 from .reader import Slide
 
 FINEST_UM = 2.0  # per pixel of the thumbnail
@@ -63,6 +64,15 @@ class Tissue:
             return 0.0
         inside = self._sum(x1, y1) - self._sum(x0, y1) - self._sum(x1, y0) + self._sum(x0, y0)
         return min(max(inside / area, 0.0), 1.0)
+
+    def under(self, tile: Tile) -> NDArray[np.bool_]:
+        """Whether the centre of each pixel (S, S) of a tile's image lies on tissue; none beyond the slide does."""
+        steps = (np.arange(tile.size_px) + 0.5) * tile.scale
+        places = [np.floor((start + steps) / self.downsample).astype(np.int64) for start in (tile.y_px, tile.x_px)]
+        inside = [(at >= 0) & (at < length) for at, length in zip(places, self.mask.shape, strict=True)]
+        found = np.zeros((tile.size_px, tile.size_px), bool)
+        found[np.ix_(*inside)] = self.mask[np.ix_(*(at[there] for at, there in zip(places, inside, strict=True)))]
+        return found
 
     def _sum(self, x: float, y: float) -> float:
         """Tissue above and left of a point, exact between pixels."""

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ..model.batch import LatentBatch
 from ..model.hmgdm import HMGDM
-from ..model.kinds import owners
 from ..model.readout import Readout
 from ..model.segments import segment_mean
 from ..schema.events import Events
@@ -56,7 +55,7 @@ def fit_directions(
     for part in chunks(len(numbers), AT_ONCE):
         batch = latents.latents([int(n) for n in numbers[part.start : part.stop]])
         with torch.no_grad():
-            owner, count = owners(batch.batch, batch.kind, kinds), batch.num_graphs * kinds
+            owner, count = batch.vertices.owner(kinds), batch.num_graphs * kinds
             means.append(segment_mean(level(batch).cpu(), owner, count, batch.weight()))
             held.append(torch.bincount(owner, minlength=count) > 0)
         events.progress("readout", part.stop, len(numbers))

@@ -112,7 +112,7 @@ def tokens_of(encoder: HMGDM, tiles: Sequence[LatentBatch]) -> Tokens:
 def _answers(encoder: HMGDM, head: GatedHead, tiles: Sequence[LatentBatch]) -> Tensor:
     """Logits (tiles, classes)."""
     batch = side_by_side(tiles)
-    return head.of(encoder.embed(batch).tokens(), batch).raw
+    return head(encoder.embed(batch).tokens(), batch.vertices).raw
 
 
 def _loss(encoder: HMGDM, head: GatedHead, examples: Examples, balance: Tensor) -> float:

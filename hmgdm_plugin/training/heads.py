@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..model.batch import LatentBatch
 from ..model.heads import GatedHead, HeadOutput
-from ..model.kinds import amounts, owners
+from ..model.kinds import Vertices
 from .folds import patient_folds
 from .probe import logistic_fit, ridge_fit
 
@@ -29,17 +29,10 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Tokens:
-    """Tokens of many tiles.
-
-    `rows` (N, d), their tile `batch` (N,), their `area` (N,), number of tiles, `vertex_kind` (N,) and how many kinds
-    are told apart.
-    """
+    """Tokens (N, d) of many tiles, the vertices that they belong to, and how many kinds are told apart."""
 
     rows: Tensor
-    batch: Tensor
-    area: Tensor
-    count: int
-    vertex_kind: Tensor
+    vertices: Vertices
     kinds: int = 1
 
     @classmethod
@@ -48,26 +41,27 @@ class Tokens:
         sizes = torch.tensor([len(rows) for rows, _ in parts])
         batch = torch.repeat_interleave(torch.arange(len(parts)), sizes)
         rows, areas, of = zip(*((rows, graph.weight(), graph.kind) for rows, graph in parts), strict=True)
-        return cls(torch.cat(rows), batch, torch.cat(areas), len(parts), torch.cat(of), kinds)
+        return cls(torch.cat(rows), Vertices(batch, len(parts), torch.cat(areas), torch.cat(of)), kinds)
 
     @classmethod
     def whole(cls, rows: Tensor) -> Tokens:
         """One token (T, d) for each tile."""
-        count = len(rows)
-        return cls(rows, torch.arange(count), torch.ones(count), count, torch.zeros(count, dtype=torch.int64))
+        return cls(rows, Vertices(torch.arange(len(rows)), len(rows), torch.ones(len(rows))))
 
     def pick(self, tiles: Ints) -> Tokens:
         """The tokens of `tiles`, renumbered in that order; `tiles` ascending."""
-        number = torch.full((self.count,), -1)
+        of = self.vertices
+        number = torch.full((of.num_graphs,), -1)
         number[torch.from_numpy(tiles)] = torch.arange(len(tiles))
-        own = number[self.batch]
+        own = number[of.batch]
         keep = own >= 0
-        parts = self.rows[keep], own[keep], self.area[keep], len(tiles), self.vertex_kind[keep]
-        return Tokens(*parts, self.kinds)
+        area, kind = (None if each is None else each[keep] for each in (of.area, of.kind))
+        return Tokens(self.rows[keep], Vertices(own[keep], len(tiles), area, kind), self.kinds)
 
     def ask(self, head: GatedHead) -> HeadOutput:
         """What `head` says of all tiles."""
-        return head(self.rows, self.batch, self.count, self.area, self.vertex_kind)
+        said: HeadOutput = head(self.rows, self.vertices)
+        return said
 
 
 @dataclass(frozen=True)
@@ -142,7 +136,7 @@ def _start(task: Task, tokens: Tokens, target: NDArray[Any], patients: NDArray[n
     head = GatedHead(tokens.rows.shape[1], task.outputs, task.kind, task.transform, kinds=tokens.kinds)
     _standardise(head, tokens)
     with torch.no_grad():
-        pooled = head.pool(tokens.rows, tokens.batch, tokens.count, tokens.area, tokens.vertex_kind)
+        pooled = head.pool(tokens.rows, tokens.vertices)
         x = pooled.rows().double().numpy().round(5)  # float32 noise is no feature
     if not task.spread:
         x = x[:, : x.shape[1] - _spreads(head)]
@@ -165,13 +159,12 @@ def _start(task: Task, tokens: Tokens, target: NDArray[Any], patients: NDArray[n
 def _standardise(head: GatedHead, tokens: Tokens) -> None:
     """Mean and deviation of the tokens of each kind, and of the amounts, become those of the head."""
     for kind in range(head.kinds):
-        own = tokens.rows if head.kinds == 1 else tokens.rows[tokens.vertex_kind == kind]
+        own = tokens.rows if head.kinds == 1 else tokens.rows[tokens.vertices.kind == kind]
         if len(own) > 1:
             head.token_mean.view(head.kinds, -1)[kind] = own.mean(0)
             head.token_std.view(head.kinds, -1)[kind] = own.std(0).clamp(min=1e-6)
     if head.kinds > 1:
-        owner = owners(tokens.batch, tokens.vertex_kind, head.kinds)
-        found = amounts(owner, tokens.area, tokens.count, head.kinds)
+        found = tokens.vertices.amounts(head.kinds)
         head.amount_mean.copy_(found.mean(0))
         head.amount_std.copy_(found.std(0).clamp(min=1e-6))
 

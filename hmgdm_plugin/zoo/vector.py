@@ -83,7 +83,7 @@ def _said_by(head: GatedHead | ClusterHead, embedding: Embedding) -> Tensor:
 
     if isinstance(head, ClusterHead):
         return head.project(embedding.pooled())
-    return head.of(embedding.tokens(), embedding.source).value
+    return head(embedding.tokens(), embedding.source.vertices).value
 
 
 def check_test_vector(model: LoadedModel) -> float:

@@ -11,6 +11,7 @@ from hmgdm_plugin.analysis.faithful import Explained
 from hmgdm_plugin.model.batch import LatentBatch, subgraph
 from hmgdm_plugin.model.heads import GatedHead
 from hmgdm_plugin.model.hmgdm import HMGDM
+from hmgdm_plugin.model.kinds import Vertices
 from hmgdm_plugin.schema.settings import DiffusionSettings
 from hmgdm_plugin.training.labelled import LabelledTile
 
@@ -28,7 +29,7 @@ def _asked():
 
 def answer(model, head, graph):
     with torch.no_grad():
-        return float(head(model.embed(graph).tokens(), graph.batch, 1, graph.area).raw[0, 0])
+        return float(head(model.embed(graph).tokens(), Vertices(graph.batch, 1, graph.area)).raw[0, 0])
 
 
 def test_the_answer_without_an_entity_is_that_of_the_graph_without_it(asked):
@@ -47,7 +48,7 @@ def test_shares_of_a_number_or_of_two_classes_add_up_to_the_answer_less_the_bias
     for parameter in head.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     tokens, area, batch = torch.randn(6, 4), torch.rand(6) + 0.1, torch.tensor([0, 0, 0, 1, 1, 1])
-    raw = head(tokens, batch, 2, area).raw - head.linear.bias
+    raw = head(tokens, Vertices(batch, 2, area)).raw - head.linear.bias
     none, of = torch.zeros(0, 2), torch.zeros(6, dtype=torch.int64)
     ends = torch.zeros(2, 0, dtype=torch.int64)
     graphs = LatentBatch(tokens, none, ends, torch.zeros(6, 2), none, batch, ends[0], 2, of, area)

@@ -16,6 +16,7 @@ from hmgdm_plugin.model.importance import (
     gradient_x_input,
     insertion_curve,
 )
+from hmgdm_plugin.model.kinds import Vertices
 
 BATCH = torch.tensor([0, 0, 0, 1, 1, 3])  # graph 2 is empty
 
@@ -40,23 +41,23 @@ def test_head_starts_as_mean_pooling_and_mean_target():
     head = GatedHead(4, 2, "regression")
     head.target_mean.copy_(torch.tensor([5.0, -1.0]))
     tokens = torch.randn(6, 4)
-    out = head(tokens, BATCH, 4)
+    out = head(tokens, Vertices(BATCH, 4))
     assert torch.equal(out.gate, torch.tensor([1 / 3, 1 / 3, 1 / 3, 0.5, 0.5, 1.0]))
     assert torch.equal(out.value, head.target_mean.expand(4, 2))
-    pooled = head.pool(tokens, BATCH, 4)
+    pooled = head.pool(tokens, Vertices(BATCH, 4))
     torch.testing.assert_close(pooled.mean[0], tokens[:3].mean(0))
     torch.testing.assert_close(pooled.std[1], tokens[3:5].std(0, correction=0), atol=1e-4, rtol=1e-4)
 
 
 def test_gates_sum_to_one_in_each_graph():
-    gate = lively(GatedHead(4, 1, "regression"))(torch.randn(6, 4), BATCH, 4).gate
+    gate = lively(GatedHead(4, 1, "regression"))(torch.randn(6, 4), Vertices(BATCH, 4)).gate
     torch.testing.assert_close(torch.zeros(4).index_add(0, BATCH, gate), torch.tensor([1.0, 1, 0, 1]))
     assert gate[:3].std() > 0
 
 
 def test_gates_start_as_the_areas():
     area = torch.tensor([1.0, 2, 1, 3, 1, 5])
-    gate = GatedHead(4, 1, "regression")(torch.randn(6, 4), BATCH, 4, area).gate
+    gate = GatedHead(4, 1, "regression")(torch.randn(6, 4), Vertices(BATCH, 4, area)).gate
     torch.testing.assert_close(gate, torch.tensor([0.25, 0.5, 0.25, 0.75, 0.25, 1.0]))
 
 
@@ -65,7 +66,7 @@ def test_values_are_in_the_targets_units_and_the_loss_is_standardised(transform)
     head = lively(GatedHead(4, 2, "regression", transform))
     head.target_mean.copy_(torch.tensor([1.5, 2.0]))
     head.target_std.copy_(torch.tensor([0.5, 2.0]))
-    out = head(torch.randn(6, 4), BATCH, 4)
+    out = head(torch.randn(6, 4), Vertices(BATCH, 4))
     assert head.loss(out, out.value).item() == pytest.approx(0, abs=1e-9)
     target = torch.rand(4, 2) * 10
     entered = target.log1p() if transform == "log" else target
@@ -75,7 +76,7 @@ def test_values_are_in_the_targets_units_and_the_loss_is_standardised(transform)
 
 def test_classification_gives_probabilities_and_cross_entropy():
     head = lively(GatedHead(4, 3, "classification"))
-    out = head(torch.randn(6, 4), BATCH, 4)
+    out = head(torch.randn(6, 4), Vertices(BATCH, 4))
     target = torch.tensor([0, 2, 1, 1])
     torch.testing.assert_close(out.value.sum(1), torch.ones(4))
     torch.testing.assert_close(head.loss(out, target), -out.value[torch.arange(4), target].log().mean())
@@ -93,9 +94,9 @@ def test_head_finds_the_telling_entity():
     optimiser = torch.optim.Adam(head.parameters(), lr=0.03)
     for _ in range(150):
         optimiser.zero_grad()
-        head.loss(head(tokens.flatten(0, 1), batch, graphs), label).backward()
+        head.loss(head(tokens.flatten(0, 1), Vertices(batch, graphs)), label).backward()
         optimiser.step()
-    out = head(tokens.flatten(0, 1), batch, graphs)
+    out = head(tokens.flatten(0, 1), Vertices(batch, graphs))
     assert (out.value.argmax(1) == label).float().mean() > 0.95
     assert out.gate.view(graphs, n)[:, 0].mean() > 0.3
     assert all(p.grad.abs().sum() > 0 for p in head.parameters())
@@ -106,25 +107,26 @@ def test_a_contribution_is_the_fall_of_the_answer_without_that_entity(kind, outp
     head = lively(GatedHead(4, outputs, kind)).double()
     tokens, area = torch.randn(6, 4).double(), torch.rand(6).double() + 0.1
     given = contribution(head, tokens, graphs_of(area), 1)
-    whole = evidence(head, head(tokens, BATCH, 4, area).raw, 1)
+    whole = evidence(head, head(tokens, Vertices(BATCH, 4, area)).raw, 1)
     for k in range(5):
         rest = torch.arange(6) != k
-        left = evidence(head, head(tokens[rest], BATCH[rest], 4, area[rest]).raw, 1)
+        left = evidence(head, head(tokens[rest], Vertices(BATCH[rest], 4, area[rest])).raw, 1)
         torch.testing.assert_close(given[k], (whole - left)[BATCH[k]])
     assert given[5] == 0  # alone in its graph
 
 
+@pytest.mark.parametrize("tissue", [None, torch.tensor([0.5, 0.25, 1, 1], dtype=torch.float64)])
 @pytest.mark.parametrize("kinds_of", [[0, 1, 1, 0, 1, 0], [0, 1, 0, 1, 1, 1]])
-def test_kinds_are_pooled_apart_and_a_contribution_is_still_the_fall(kinds_of):
+def test_kinds_are_pooled_apart_and_a_contribution_is_still_the_fall(kinds_of, tissue):
     head = lively(GatedHead(4, 2, "regression", kinds=2)).double()
     head.amount_mean.normal_()
     tokens, area = torch.randn(6, 4).double(), torch.rand(6).double() + 0.1
     of = torch.tensor(kinds_of)
-    given = contribution(head, tokens, graphs_of(area, kinds_of), 1)
-    whole = head(tokens, BATCH, 4, area, of).raw[:, 1]
+    given = contribution(head, tokens, replace(graphs_of(area, kinds_of), tissue=tissue), 1)
+    whole = head(tokens, Vertices(BATCH, 4, area, of, tissue)).raw[:, 1]
     for k in range(5):
         rest = torch.arange(6) != k
-        left = head(tokens[rest], BATCH[rest], 4, area[rest], of[rest]).raw[:, 1]
+        left = head(tokens[rest], Vertices(BATCH[rest], 4, area[rest], of[rest], tissue)).raw[:, 1]
         torch.testing.assert_close(given[k], (whole - left)[BATCH[k]])
     assert given[5] == 0  # alone in its graph
 
@@ -133,7 +135,7 @@ def test_what_a_head_reads_of_kinds_by_hand():
     head = GatedHead(1, 1, "regression", kinds=2)
     tokens, of = torch.tensor([[1.0], [3.0], [10.0], [5.0], [7.0], [2.0]]), torch.tensor([0, 0, 1, 0, 1, 0])
     area = torch.tensor([0.25, 0.75, 0.1, 1.0, 0.2, 1.0])
-    rows = head.pool(tokens, BATCH, 4, area, of).rows()
+    rows = head.pool(tokens, Vertices(BATCH, 4, area, of)).rows()
     flat = 1e-3  # the deviation of one, or of none
     expected = [
         [2.5, 10, math.log(2), 0.1, 0.75**0.5, flat],
@@ -146,7 +148,7 @@ def test_what_a_head_reads_of_kinds_by_hand():
 
 def test_evidence_of_a_class_is_its_log_odds():
     head = lively(GatedHead(4, 3, "classification"))
-    said = head(torch.randn(6, 4), BATCH, 4)
+    said = head(torch.randn(6, 4), Vertices(BATCH, 4))
     torch.testing.assert_close(evidence(head, said.raw, 2), said.value[:, 2].logit(), atol=1e-4, rtol=1e-4)
 
 
@@ -195,7 +197,7 @@ def test_gradient_x_input_is_the_derivative_along_the_input(graphs, model_of):
 
     def answer(scale: float) -> torch.Tensor:
         scaled = replace(batch, x=batch.x * scale, edge_attr=batch.edge_attr * scale)
-        return head(model.embed(scaled).tokens(), batch.batch, 3, batch.area).raw[:, 1]
+        return head(model.embed(scaled).tokens(), Vertices(batch.batch, 3, batch.area)).raw[:, 1]
 
     slope = (answer(1 + 1e-5) - answer(1 - 1e-5)) / 2e-5
     torch.testing.assert_close(relevance, slope, atol=1e-6, rtol=1e-5)
@@ -226,7 +228,7 @@ def test_curves_are_the_answers_of_the_induced_subgraphs(graphs, model_of):
 
     def answer(vertices: torch.Tensor) -> torch.Tensor:
         part = subgraph(batch, torch.isin(torch.arange(9), vertices))
-        return head(model.embed(part).tokens(), part.batch, 1, part.area).value[0].detach()
+        return head(model.embed(part).tokens(), Vertices(part.batch, 1, part.area)).value[0].detach()
 
     deleted = deletion_curve(model, head, batch, order, steps)
     inserted = insertion_curve(model, head, batch, order, steps)
@@ -252,7 +254,7 @@ def test_values_stay_in_the_range_learnt_from():
     tokens, batch = torch.randn(6, 4), torch.tensor([0, 0, 1, 1, 2, 2])
     with torch.no_grad():
         head.linear.weight.normal_(std=100.0)
-        value = head(tokens, batch, 3).value
+        value = head(tokens, Vertices(batch, 3)).value
     assert ((value >= 10) & (value <= 20)).all()
     assert ((value == 10) | (value == 20)).any()
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from hmgdm_plugin.schema.space import Tile
 from hmgdm_plugin.slide.reader import open_slide
 from hmgdm_plugin.slide.tissue import Tissue, find_tissue, tissue_mask
 
@@ -146,3 +147,14 @@ def test_fraction_is_the_area_of_tissue(x: float, y: float, side: float, downsam
     if 0 < areas.sum() < 1e-6:
         return
     assert Tissue(mask, downsample).fraction(x, y, side) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "scale"), [(3.0, 7.0, 1.0), (-20.5, 11.0, 2.0), (90.0, -30.0, 1.5), (500.0, 0.0, 1.0)]
+)
+def test_tissue_under_the_pixels_of_a_tile(x: float, y: float, scale: float) -> None:
+    mask = np.random.default_rng(3).random((9, 13)) < 0.5
+    under = Tissue(mask, 8.0).under(Tile(x, y, 40 * scale, 40, 0.5))
+    for row, column in [(0, 0), (0, 39), (39, 0), (17, 23), (30, 12), (39, 39)]:
+        i, j = (int(np.floor((at + (k + 0.5) * scale) / 8)) for at, k in ((y, row), (x, column)))
+        assert under[row, column] == (0 <= i < 9 and 0 <= j < 13 and mask[i, j])

@@ -64,7 +64,7 @@ def test_the_gate_learns_where_to_look():
     tokens, patients = Tokens.of(parts), [f"p{k % 16}" for k in range(80)]
     head = fit_head(Task("regression", 1), tokens, np.array(target), patients)
     with torch.no_grad():
-        gate = head(tokens.rows, tokens.batch, 80, tokens.area).gate
+        gate = tokens.ask(head).gate
     marked = tokens.rows[:, 3] > 1
     assert float(gate[marked].mean()) > 1.2 * float(gate[~marked].mean())
 
@@ -84,9 +84,9 @@ def test_picking_tiles_keeps_their_tokens():
     tokens, _ = _tokens()
     some = np.array([3, 17, 40])
     picked = tokens.pick(some)
-    assert picked.count == 3
+    assert picked.vertices.num_graphs == 3
     for new, old in enumerate(some):
-        assert torch.equal(picked.rows[picked.batch == new], tokens.rows[tokens.batch == int(old)])
+        assert torch.equal(picked.rows[picked.vertices.batch == new], tokens.rows[tokens.vertices.batch == int(old)])
 
 
 def test_scores_compare_with_the_own_embedding():
@@ -140,4 +140,4 @@ def test_what_only_nuclei_say_is_found_where_kinds_are_told_apart():
 def test_a_gate_that_is_not_to_learn_stays_the_area():
     tokens, centres = _tokens()
     head = fit_head(Task("regression", 1, gate=False), tokens, 300 + 50 * centres[:, 0], PATIENTS)
-    torch.testing.assert_close(tokens.ask(head).gate, tokens.area, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(tokens.ask(head).gate, tokens.vertices.area, atol=1e-5, rtol=1e-5)
