@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import shutil
 import time
 import traceback
@@ -44,17 +45,30 @@ def work(entries: Sequence[SlideEntry], store: Store, job: Job, tell: Tell, clai
     """
     claims = claims or Claims(store.root)
     ready_s: dict[str, float] = {}
-    todo = list(entries)
+    todo, frozen = list(entries), False
     while todo:
         todo, before = [each for each in todo if not finished(each, store)], todo
         for entry in _due(todo, ready_s):
             word = attempt(entry, store, job, tell, claims)
             if word == "failed":
                 ready_s[entry.key] = time.monotonic() + BACKOFF_S
+            if word:
+                _let_go(first=not frozen)
+                frozen = True
         if len(todo) == len(before):
             if all(claims.state(each.key) == "held" for each in todo):
                 return
             time.sleep(POLL_S)
+
+
+def _let_go(first: bool) -> None:
+    """Free what a slide left behind in circles of references, such as its pictures; Python itself looks much later.
+
+    What is there after the first slide stays for good, model and libraries, and is not looked at again.
+    """
+    gc.collect()
+    if first:
+        gc.freeze()
 
 
 def _due(entries: Sequence[SlideEntry], ready_s: dict[str, float]) -> Iterator[SlideEntry]:

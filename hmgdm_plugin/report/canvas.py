@@ -74,12 +74,17 @@ def paths_of(shapes: Sequence[shapely.Geometry]) -> list[Any]:
 
 
 def png(figure: Figure) -> bytes:
-    """The sheet as PNG that does not say when and with what it was made."""
+    """The sheet as PNG that does not say when and with what it was made; it is drawn only once.
+
+    Figure and canvas hold each other: their pixels would stay until Python looks for such circles.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
-    return encoded(np.asarray(canvas.buffer_rgba())[..., :3], DPI)
+    data = encoded(np.asarray(canvas.buffer_rgba())[..., :3], DPI)
+    canvas.renderer = None
+    return data
 
 
 def save(figure: Figure, path: Path) -> None:

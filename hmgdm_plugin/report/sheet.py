@@ -66,17 +66,11 @@ class Sheet:
         return self.figure.text(x / wide, 1 - y / high, text, size=size, parse_math=False, **more)
 
     def lay(self, rgb: NDArray[np.uint8], left: int, top: int) -> None:
-        """Put pixels on the sheet as they are: a picture of matplotlib's own is resampled, however well it fits."""
-        from matplotlib.artist import Artist
+        """Put pixels on the sheet as they are."""
+        from .laid import Pixels
 
         bottom = int(self._height) - top - len(rgb)
-
-        class Pixels(Artist):
-            def draw(self, renderer: Any) -> None:
-                rgba = np.dstack([rgb[::-1], np.full(rgb.shape[:2], 255, np.uint8)])  # from the lower left
-                renderer.draw_image(renderer.new_gc(), left, bottom, rgba)
-
-        self.figure.add_artist(Pixels()).set_zorder(-1)
+        self.figure.add_artist(Pixels(rgb, left, bottom)).set_zorder(-1)
 
     def number(self, point: shapely.Point, rank: int) -> None:
         """A number in a white disc at a level-0 pixel, to be found again in a list."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,6 +68,30 @@ def test_all_slides_are_done_and_nothing_else_is_left(store: Store) -> None:
     slides = [f"slides/{key}/{name}" for key in "abc" for name in ("result", RECORD)]
     assert left == sorted([BATCH, *slides, *(f"states/{key}.json" for key in "abc")])
     work(ENTRIES, store, _failing(AssertionError), _silent)
+
+
+class _Circle:
+    """Holds itself, as a figure and its canvas do."""
+
+    def __init__(self) -> None:
+        self.me = self
+
+
+def test_what_a_slide_leaves_in_circles_is_gone_before_the_next(store: Store) -> None:
+    left: list[weakref.ref[_Circle]] = []
+
+    def job(entry: SlideEntry, made: Path, work: Path, heard: Progress) -> str:
+        assert not any(each() for each in left)
+        left.append(weakref.ref(_Circle()))
+        return _job(entry, made, work, heard)
+
+    gc.disable()  # Python itself might look at the right moment
+    try:
+        work(ENTRIES, store, job, _silent)
+    finally:
+        gc.enable()
+        gc.unfreeze()
+    assert len(left) == len(ENTRIES)
 
 
 def test_a_slide_that_fails_twice_is_left_with_its_reason(store: Store) -> None:

@@ -1,12 +1,14 @@
 """Pictures are measured, not only made: colours must lie on the tissue they belong to."""
 
 import io
+import weakref
 
 import numpy as np
 import pytest
 import shapely
 from PIL import Image
 
+from hmgdm_plugin.report.canvas import png
 from hmgdm_plugin.report.crop import crop_png
 from hmgdm_plugin.report.pictures import (
     class_overlay,
@@ -16,7 +18,7 @@ from hmgdm_plugin.report.pictures import (
     rgb_overlay,
     tissue_picture,
 )
-from hmgdm_plugin.report.sheet import nice_length
+from hmgdm_plugin.report.sheet import nice_length, sheet
 from hmgdm_plugin.schema.errors import InputError
 from hmgdm_plugin.schema.space import Tile
 
@@ -33,6 +35,16 @@ def thumbnail():
 
 def pixels(path):
     return np.asarray(Image.open(path).convert("RGB")).astype(int)
+
+
+def test_a_sheet_lets_go_of_its_pixels_once_it_is_drawn():
+    on = sheet(thumbnail(), (0, 0), DOWNSAMPLE, "title", MPP)
+    laid = np.zeros((20, 30, 3), np.uint8)
+    seen = weakref.ref(laid)
+    on.lay(laid, 5, 5)
+    del laid
+    png(on.figure)
+    assert seen() is None
 
 
 def picture_box(image):
