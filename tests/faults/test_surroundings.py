@@ -75,6 +75,40 @@ def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(
     count(disks_filled=rounds)
 
 
+@contextmanager
+def _read_only(source: Path, place: Path) -> Iterator[Path]:
+    """The folder `source` where nothing can be written; root does not ask for permission, so it gets a mount."""
+    if os.geteuid():
+        source.chmod(0o555)
+        try:
+            yield source
+        finally:
+            source.chmod(0o755)
+        return
+    place.mkdir()
+    if subprocess.run(
+        ["mount", "--bind", "-o", "ro", str(source), str(place)], capture_output=True, check=False
+    ).returncode:
+        pytest.skip("only root of the machine can mount")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_source_that_cannot_be_written_to_is_analysed_all_the_same(
+    slides: Path, unbroken: dict[str, bytes], command: Command, environment: dict[str, str], tmp_path: Path,
+    read_results: Callable[[Path], dict[str, bytes]],
+) -> None:  # fmt: skip
+    with _read_only(slides, tmp_path / "source") as source:
+        with pytest.raises(OSError, match=r"Read-only|denied"):
+            (source / "new").write_text("")
+        done = _ran(command(source, tmp_path / "r", "--workers", "1"), environment)
+    assert done.returncode == 0, done.stderr
+    named = {name for name, each in read_results(tmp_path / "r").items() if each != unbroken[name]}
+    assert all(name.endswith(("summary.csv", "report.html", ".json")) for name in named), "but for the path"
+
+
 def test_files_that_may_not_grow_stop_the_run_with_one_line(
     full_only: None, slides: Path, command: Command, environment: dict[str, str], tmp_path: Path
 ) -> None:
