@@ -1,33 +1,24 @@
-"""Whether tiles leave a trace in the nuclei of a slide: two tilings, two precisions; and memory on a large slide.
+"""Whether tiles leave a trace in the nuclei of a slide: two tilings, two precisions.
 
-    python -m benchmarks.nuclei_tilings [SLIDE] --tiles 1024 576 --times 0
-    python -m benchmarks.nuclei_tilings [SLIDE] --tiles --times 6
+    python -m benchmarks.nuclei_tilings [SLIDE] --tiles 1024 576
 
-Nuclei of two searches are the same where their centres are: on the same pixel, or within 2 microns one to one. For
-memory the slide is repeated `--times` times across and down, in a temporary folder, and searched to its end with its
-GeoJSON written; resident memory is read after every tile.
+Nuclei of two searches are the same where their centres are: on the same pixel, or within 2 microns one to one.
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
-import time
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from benchmarks.pipeline import repeated
-from hmgdm_plugin.analysis.counted import Counted
 from hmgdm_plugin.analysis.detect import Found
 from hmgdm_plugin.analysis.detector import Search, detector, searched
-from hmgdm_plugin.qupath.geojson import Feature, write_parts
 from hmgdm_plugin.schema.events import Events
 from hmgdm_plugin.slide.reader import Slide, open_slide
 from hmgdm_plugin.training.labelled import data_root
@@ -72,47 +63,15 @@ def tilings(path: Path, model: str, sides: list[int]) -> Iterator[str]:
         yield f"| {one} | {other} | {len(found[one][0]):,} / {len(found[other][0]):,} | {same:,} | {near:,} |"
 
 
-def memory(path: Path, model: str) -> Iterator[str]:
-    """Most resident memory in each tenth of the tiles of one search, with its files written."""
-    process, samples = psutil.Process(), []
-    with open_slide(path) as slide, tempfile.TemporaryDirectory() as folder:
-        search, events = search_of(slide, model, "auto"), Events()
-        counted, used_s = Counted(search), time.process_time()
-
-        def features() -> Iterator[Feature]:
-            for found in search.found(events, 2):
-                yield from counted.features(found)
-                samples.append((len(counted), process.memory_info().rss / 1e6))
-
-        write_parts(lambda part: Path(folder) / f"{part}.geojson.gz", features(), slide.frame)
-        used_s, files = time.process_time() - used_s, len(list(Path(folder).iterdir()))
-        frame = slide.frame
-    yield (
-        f"\n{frame.width_px:,} x {frame.height_px:,} px, {len(samples)} tiles, {len(counted):,} nuclei in {files}"
-        f" files, {len(counted) / used_s:.0f} nuclei per processor second"
-    )
-    yield "\n| tenth of the tiles | nuclei so far | MB at most |\n|---|---|---|"
-    for number, part in enumerate(np.array_split(np.array(samples), 10), 1):
-        yield f"| {number} | {part[-1, 0]:,.0f} | {part[:, 1].max():.0f} |"
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Look for traces of tiles, and for memory that grows.")
+    parser = argparse.ArgumentParser(description="Look for traces of tiles.")
     parser.add_argument("slide", type=Path, nargs="?", default=data_root() / "wsi" / "CMU-1-Small-Region.svs")
     parser.add_argument("--model", default="nuclei-stardist-he")
-    parser.add_argument("--tiles", type=int, nargs="*", default=[1024, 576], help="none: skip this part")
-    parser.add_argument("--times", type=int, default=6, help="0: skip this part")
+    parser.add_argument("--tiles", type=int, nargs="+", default=[1024, 576])
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    if asked.tiles:
-        for line in tilings(asked.slide, asked.model, asked.tiles):
-            print(line, flush=True)
-    if asked.times:
-        with tempfile.TemporaryDirectory() as folder:
-            large = Path(folder) / "large.tif"
-            repeated(asked.slide, large, asked.times)
-            for line in memory(large, asked.model):
-                print(line, flush=True)
+    for line in tilings(asked.slide, asked.model, asked.tiles):
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

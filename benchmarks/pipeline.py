@@ -39,14 +39,14 @@ BLOCK = 8 * TILES_PER_BATCH
 TIFF_TILE_PX = 256
 
 
-def repeated(source: Path, target: Path, times: int) -> None:
-    """Write `source` beside and below itself, `times` times each way, as a tiled JPEG TIFF."""
+def repeated(source: Path, target: Path, across: int, down: int) -> None:
+    """Write `source` beside and below itself, so many times each way, as a tiled JPEG TIFF."""
     import tifffile
 
     with open_slide(source) as slide:
         frame = slide.frame
         rgb = slide.read_box(0.0, 0.0, frame.width_px, frame.height_px, frame.width_px, frame.height_px)
-    shape = frame.height_px * times, frame.width_px * times, 3
+    shape = frame.height_px * down, frame.width_px * across, 3
 
     def pieces() -> Iterator[NDArray[np.uint8]]:
         for y in range(0, shape[0], TIFF_TILE_PX):
@@ -161,7 +161,7 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         large = Path(folder) / "large.tif"
-        repeated(asked.slide, large, asked.times)
+        repeated(asked.slide, large, asked.times, asked.times)
         with open_slide(large) as slide:
             for line in table(slide, asked.model, asked.repeats):
                 print(line, flush=True)

@@ -86,6 +86,11 @@ class Cores:
             every = [every[k] for k in hit]
         return every
 
+    @property
+    def most_px(self) -> int:
+        """Pixels of the largest box that is read for a tile."""
+        return (self.core + 2 * self.margin) ** 2
+
     def box(self, place: Place) -> tuple[int, int, int, int]:
         """Left, top, right, bottom of what is read for a tile, in pixels of the detector: its tissue and the margin."""
         (top, bottom), (left, right) = (

@@ -25,6 +25,7 @@ from ..graph.compiled import wait as compiled
 from ..graph.nuclei import drawn
 from ..nuclei.seams import Place, Seams
 from ..nuclei.stars import BORDER, Candidates
+from .shelf import Shelf, Ticket
 
 if TYPE_CHECKING:
     from ..nuclei.stars import Floats, StarDist
@@ -102,7 +103,8 @@ def detect(
     """
     settings = detector.settings
     halo = int(np.ceil(1.5 * settings.largest_um / settings.mpp))
-    seams: Seams[NDArray[np.float16]] = Seams(places, cores.core, halo, settings.nms_threshold)
+    seams: Seams[Ticket] = Seams(places, cores.core, halo, settings.nms_threshold)
+    planes = Shelf(np.float16, cores.most_px)
     order = iter(places)
     known = 0
     area = None if areas is None else shapely.union_all(list(areas))
@@ -110,7 +112,7 @@ def detect(
 
     def settle(place: Place, candidates: Candidates, density: NDArray[np.float16]) -> list[Any]:
         with events.timed("overlaps"):
-            return list(seams.add(place, candidates, density))
+            return list(seams.add(place, candidates, planes.put(density)))
 
     def within(found: Found) -> Found:
         inside = True if area is None else shapely.contains_xy(area, *found.centres.T)
@@ -126,7 +128,7 @@ def detect(
             for own, plane in aside.submit(settle, place, candidates, density).result():
                 compiled((NUCLEI,))
                 with events.timed("outlines"):
-                    stain = _stain(own, plane, cores, next(order), detector)
+                    stain = _stain(own, planes.take(plane), cores, next(order), detector)
                     found = _outlined(own, stain, cores, detector)
                 if kept:
                     kept.add(own, stain)

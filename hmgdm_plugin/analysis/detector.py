@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..schema.errors import InputError
+from ..schema.memory import return_freed
 from ..slide.tissue import Tissue, find_tissue
 from ..zoo.card import NucleiCard, read_nuclei_card
 from ..zoo.detector import load_stardist
@@ -69,6 +70,7 @@ def detector(name: str, device: str, precision: str, events: Events) -> Detector
 def _loaded(folder: Path, device: str, precision: str) -> Detector:
     import torch
 
+    return_freed()
     torch.set_num_threads(1)
     where = str(choose_device(device))
     fast = precision == "bfloat16" or (precision == "auto" and where == "cpu" and _has_bfloat16())

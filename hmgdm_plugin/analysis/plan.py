@@ -16,6 +16,7 @@ from ..qupath.ids import run_tag
 from ..schema.errors import InputError
 from ..schema.events import Events
 from ..schema.folder import RunFolder, run_record
+from ..schema.memory import return_freed
 from ..schema.options import CommonOptions, EmbedOptions, SlideOptions
 from ..schema.run import SUMMARY
 from ..schema.space import Tile
@@ -84,6 +85,7 @@ def loaded(options: CommonOptions, events: Events) -> LoadedModel:
 
     from ..zoo.load import load
 
+    return_freed()
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
     with events.timed("model"):
