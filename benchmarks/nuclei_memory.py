@@ -54,8 +54,8 @@ def table(path: Path, sizes: Sequence[str], workers: int) -> Iterator[str]:
             files = sorted(Path(done["geojson"]).iterdir())
             digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
         yield (
-            f"| {size} | {frame.width_px:,} x {frame.height_px:,} | {said['tiles']} | {done['nuclei']:,} |"
-            f" {most_mb:.0f} | {said['memory_mb']} | {done['nuclei'] / (used_s - start_s):.0f} | {digest[:12]} |"
+            f"| {size} | {frame.width_px:,} x {frame.height_px:,} | {said['tiles']} | {int(done['nuclei']):,} |"
+            f" {most_mb:.0f} | {said['memory_mb']} | {int(done['nuclei']) / (used_s - start_s):.0f} | {digest[:12]} |"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from .qupath.geojson import Feature
 
 SECONDS_TO_START, PIXELS_PER_SECOND, NUCLEI_PER_MM2 = 6.0, 4e6, 3_500
+START_MB, THREAD_MB, NUCLEUS_BYTES = 520, 190, 100
 
 
 @compiling((NUCLEI,))
@@ -83,12 +85,13 @@ def _estimate(searches: Sequence[Search], options: NucleiOptions, events: Events
             pixels += (right - left) * (bottom - top)
         tissue = search.tissue
         tissue_mm2 += float(tissue.mask.sum()) * (tissue.downsample * search.slide.frame.mpp / 1000) ** 2
-    card = searches[0].detector.card
+    card, objects = searches[0].detector.card, round(NUCLEI_PER_MM2 * tissue_mm2)
+    threads = options.workers or os.cpu_count() or 1
     return {
         "slides": len(searches),
         "model": f"{card.name} {card.version}",
         "tiles": sum(len(search.places) for search in searches),
-        "objects": round(NUCLEI_PER_MM2 * tissue_mm2),
+        "objects": objects,
         "seconds": round(SECONDS_TO_START + pixels / PIXELS_PER_SECOND),
-        "memory_mb": 1500,
+        "memory_mb": round(START_MB + THREAD_MB * threads + NUCLEUS_BYTES * objects / 1e6),
     }

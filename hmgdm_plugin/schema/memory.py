@@ -13,7 +13,7 @@ import os
 import sys
 from pathlib import Path
 
-OWN_PAGES_BYTES = 1 << 20  # what is as large is never kept in an arena
+OWN_PAGES_BYTES = 128 << 10  # where glibc begins, until it learns otherwise
 _KEPT_AT_THE_TOP_BYTES = 64 << 20  # as glibc itself comes to set it: less makes the end of an arena come and go
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
