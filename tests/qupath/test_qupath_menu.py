@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from PIL import Image
 
 from tests.qupath.headless import DRIVERS, SCRIPTS, installed
 
@@ -11,7 +12,7 @@ pytestmark = pytest.mark.qupath
 
 
 @pytest.fixture(scope="module")
-def steps(tmp_path_factory, cmu_slide, open_window):
+def steps(tmp_path_factory, cmu_slide, stained, open_window):
     """What the driver saw, pressing every entry; only the system's own window for folders is answered in its place."""
     out = tmp_path_factory.mktemp("menu")
     program = installed(out, "hmgdm with a space")
@@ -23,7 +24,14 @@ def steps(tmp_path_factory, cmu_slide, open_window):
     facts = {"path": "b.svs", "fingerprint": "0", "bounds_px": [0, 0, 9, 9]}
     record = {"verb": "predict", "slides": {"b": facts}}
     (out / "of another slide" / "run.json").write_text(json.dumps(record), "utf-8")
-    named = {"out": out, "scripts": scripts, "image": cmu_slide, "program": str(program)}
+    Image.fromarray(stained[:600, :600]).save(out / "no pixel size.png")
+    named = {
+        "unsized": out / "no pixel size.png",
+        "out": out,
+        "scripts": scripts,
+        "image": cmu_slide,
+        "program": str(program),
+    }
     named |= {"region": "900,700,700,700", "layers": "Groups;Embeddings;Objects:_HMGDM:_contribution", "cancel": "3000"}
     options = {f"hmgdm.test.{key}": value for key, value in {**named, "shared": DRIVERS}.items()}
     options |= {"qupath.startup.script": DRIVERS / "menu.groovy", "java.util.prefs.userRoot": out / "prefs"}
@@ -104,6 +112,13 @@ def test_settings_are_kept_and_the_check_says_what_works(steps):
 def test_cancel_ends_all_processes_and_leaves_nothing(steps):
     assert 0 <= steps["cancelled in s"] < 2.5
     assert steps["left by cancel"] == 0
+
+
+def test_a_pixel_size_is_asked_and_never_suggested(steps):
+    assert steps["suggested"] == ""
+    assert "tiles" in steps["estimated"]
+    assert "Estimated time: " in steps["estimated"], "before a whole slide is analysed"
+    assert steps["left by an estimate"] == 0
 
 
 def test_uninstalling_takes_everything_back(steps):

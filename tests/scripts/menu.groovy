@@ -14,6 +14,7 @@ steps = [:]
 window = null
 
 evaluate(new File(given('shared'), 'window.groovy'))
+evaluate(new File(given('shared'), 'unsized.groovy'))
 snap = { String name ->
     Thread.sleep(1500)
     fx { ImageIO.write(GuiTools.makeSnapshot(window, GuiTools.SnapshotType.MAIN_SCENE), 'PNG', new File(out, name + '.png')) }
@@ -216,6 +217,7 @@ drive = {
         Thread.sleep(1000)
         told('left by cancel', ours().size() - there)
     }
+    estimated(given('unsized'), told)
     fire('Remove this menu')
     press()
     Thread.sleep(1500)

@@ -130,16 +130,11 @@ class Analyse {
         } catch (Trouble trouble) {
             if (!trouble.problem.contains('no microns per pixel') || options.mpp) throw trouble
             def known = Source.mpp(imageData.server)
-            if (known <= 0) known = askedMpp() ?: 0d
-            if (known <= 0) throw new Trouble(trouble.problem, 'set the pixel size in QuPath (Image tab) or pass mpp')
+            if (known <= 0) known = Talk.number('The slide does not say its pixel size. Microns per pixel (0.25 at 40x, 0.5 at 20x):') ?: 0d
+            if (!(known > 0)) throw new Trouble(trouble.problem, 'set the pixel size in QuPath (Image tab) or pass mpp')
             options.mpp = known
             return job()
         }
-    }
-
-    private static Double askedMpp() {
-        if (!Talk.window()) return null
-        qupath.fx.utils.FXUtils.callOnApplicationThread { Talk.number('The slide does not say its pixel size. Microns per pixel (0.25 at 40x, 0.5 at 20x):', 0.5d) }
     }
 
     /** The options that repeat this run from a script. */

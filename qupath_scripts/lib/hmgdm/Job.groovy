@@ -8,6 +8,8 @@ import java.util.concurrent.TimeUnit
 class Job {
     static final long GRACE_MS = 1200 // the program itself needs a second to leave nothing half written
 
+    static final long LAST_WORDS_MS = 1000 // of a program that has ended; what it started may hold the pipe for longer
+
     private static final String ELSEWHERE = 'another folder for results in Extensions > H-MGDM > Settings'
 
     /** A process of ours: no shell, UTF-8 whatever the system, no network if the user says so. */
@@ -39,7 +41,7 @@ class Job {
         def nothing = new String('nothing')
         def tail = Collections.synchronizedList([])
         Thread.startDaemon('hmgdm-out') { try { process.inputStream.eachLine('UTF-8') { lines.put(it) } } catch (IOException gone) { } finally { lines.put(nothing) } }
-        Thread.startDaemon('hmgdm-err') { try { process.errorStream.eachLine('UTF-8') { tail << it } } catch (IOException gone) { } }
+        def errors = Thread.startDaemon('hmgdm-err') { try { process.errorStream.eachLine('UTF-8') { tail << it } } catch (IOException gone) { } }
         def known = new HashSet<ProcessHandle>()
         def said = [notes: []]
         long looked = 0, dead = 0
@@ -59,7 +61,9 @@ class Job {
                     else if (now - dead > 1_000_000_000L) break
                 }
             }
-            return concluded(said, process.waitFor(), tail)
+            def code = process.waitFor()
+            errors.join(LAST_WORDS_MS)
+            return concluded(said, code, tail)
         } finally {
             end(process, known)
         }

@@ -58,9 +58,15 @@ class Talk {
         }
     }
 
-    /** A number from the user; null where there is nobody to ask or the answer is empty. */
-    static Double number(String question, double suggested) {
-        window() == null ? null : Dialogs.showInputDialog(TITLE, question, suggested as Double)
+    /** A number from the user, to whom none is suggested; null where there is nobody to ask or the answer is empty. */
+    static Double number(String question) {
+        String said = window() == null ? null : Dialogs.showInputDialog(TITLE, question, '')
+        if (said == null || said.trim().isEmpty()) return null
+        try {
+            return Double.valueOf(said.trim().replace(',', '.'))
+        } catch (NumberFormatException error) {
+            throw new Trouble("${said}: not a number", 'type it like 0.5')
+        }
     }
 
     static boolean confirm(String text) { window() == null || Dialogs.showConfirmDialog(TITLE, text) }
