@@ -139,6 +139,9 @@ def _shifts(
         out.number("shift", name, float(np.mean(values)))
 
 
+LABELS = {"nuclear-density": "density", "nuclear-area": "area"}  # of the heads that are taught again
+
+
 def main() -> None:
     from benchmarks.retaught import seeds_of
 
@@ -147,9 +150,6 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", default="hmgdm-small")
     parser.add_argument("--heads", nargs="+", default=["nuclear-density", "nuclear-area", "organ"])
-    parser.add_argument(
-        "--labels", nargs="+", default=["density", "area", ""], help="of the heads, for those taught again"
-    )
     parser.add_argument("--per-patient", type=int, default=3)
     asked = parser.parse_args()
     torch.set_num_threads(1)
@@ -158,7 +158,8 @@ def main() -> None:
     tiles = some(read_csv(asked.tiles), asked.per_patient)
     looks = [look(tile, model) for tile in tiles]
     specs = {spec.name: spec for spec in model.card.head}
-    for name, label in zip(asked.heads, asked.labels, strict=True):
+    for name in asked.heads:
+        label = LABELS.get(name, "")
         found = measure(tiles, looks, model, specs[name])
         seeds = seeds_of(tiles, looks, model, specs[name], label) if label else {}
         print(f"\n{specs[name].title}, {len(tiles)} tiles of {len(set(found.patients))} patients\n", flush=True)

@@ -144,6 +144,7 @@ def _entities(
     from .analysis.answers import answer
     from .analysis.blocks import encoded_tiles
     from .analysis.identity import Ids, add_features, feature_file
+    from .analysis.measured import measured
     from .analysis.objects import entity_features, tile_feature
 
     ids = Ids(job.model, plan.slide)
@@ -153,8 +154,9 @@ def _entities(
             said = answer(tile, job.model, job.heads, job.shown)
             tile_id, entity_ids = ids.tile(tile), ids.entities(tile)
             add_features(file, tile, tile_id, entity_ids)
-            answers.add(tile, said)
-            squares.append(tile_feature(tile, said, job.heads, tile_id))
+            nuclei = None if plan.nuclei is None else measured(tile)
+            answers.add(tile, said, nuclei)
+            squares.append(tile_feature(tile, said, job.heads, tile_id, nuclei))
             if why is None:
                 yield from entity_features(tile, said.contribution, job.shown, entity_ids)
             else:
@@ -164,10 +166,11 @@ def _entities(
 
 def _row(plan: Plan, heads: Sequence[Head], answers: SlideAnswers, notes: Sequence[str]) -> dict[str, Any]:
     """One line of the summary: medians, shares of classes and of novel tiles, what the user was told."""
+    from .analysis.measured import AREA, DENSITY, together
     from .analysis.novel import COLUMN, novel_share
 
     row: dict[str, Any] = {"slide_id": plan.slide.name, "path": str(plan.slide.path), "tiles": len(answers.tiles)}
-    row["area_mm2"] = round(sum(tile.area_mm2 for tile in answers.tiles), 4)
+    row["area_mm2"] = round(answers.tissue_mm2, 4)
     if (novel := novel_share(answers.novelty)) is not None:
         row[COLUMN] = round(novel, 4)
     for head in heads:
@@ -181,5 +184,8 @@ def _row(plan: Plan, heads: Sequence[Head], answers: SlideAnswers, notes: Sequen
         else:
             share = np.bincount(values[:, 0].astype(int), minlength=len(head.classes)) / len(values)
             row |= {f"{head.name} {c.name}": float(p) for c, p in zip(head.classes, share, strict=True)}
+    if answers.nuclei:
+        found = together(answers.nuclei).values()
+        row |= {"nuclei found per mm2": found[DENSITY], "median area of nuclei found um2": found.get(AREA, "")}
     row["notes"] = " | ".join(notes)
     return row

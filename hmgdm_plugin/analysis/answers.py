@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..schema.errors import InputError
 from ..schema.space import Tile
+from .measured import Measured, tissue_mm2
 
 if TYPE_CHECKING:
     from ..zoo.card import Card, Head
@@ -66,10 +67,15 @@ class SlideAnswers:
     components: list[Floats] = field(default_factory=list)
     top: list[TopEntity] = field(default_factory=list)
     novelty: list[float] = field(default_factory=list)
+    tissue_mm2: float = 0.0
+    nuclei: list[Measured] = field(default_factory=list)
 
-    def add(self, tile: EncodedTile, answer: TileAnswer) -> None:
+    def add(self, tile: EncodedTile, answer: TileAnswer, nuclei: Measured | None = None) -> None:
         """Append one tile; of its entities at most the one that raised the answer most is kept for the slide."""
         self.tiles.append(tile.tile)
+        self.tissue_mm2 += tissue_mm2(tile)
+        if nuclei is not None:
+            self.nuclei.append(nuclei)
         self.components.append(answer.components)
         self.novelty.append(tile.novelty)
         for name, value in answer.values.items():

@@ -13,12 +13,14 @@ import shapely
 from ..qupath.geojson import CONTRIBUTION, NOVELTY, PROBABILITY, Feature
 from ..qupath.overlay import palette
 from ..schema.graph import TISSUE
+from .measured import UNITS
 
 if TYPE_CHECKING:
     from ..schema.space import Tile
     from ..zoo.card import Head
     from .answers import Floats, TileAnswer
     from .encode import EncodedTile
+    from .measured import Measured
 
 KINDS = ("superpixel", "nucleus")
 NUCLEUS_CLASS, NUCLEUS_RGB = "Nucleus", (0, 158, 115)
@@ -70,12 +72,15 @@ def square(tile: Tile) -> shapely.Polygon:
     return shapely.box(tile.x_px, tile.y_px, tile.x_px + tile.side_px, tile.y_px + tile.side_px)
 
 
-def tile_feature(tile: EncodedTile, answer: TileAnswer, heads: Sequence[Head], id: UUID) -> Feature:
-    """A tile with its predictions, and how unlike the training data it is, where the model can tell."""
+def tile_feature(
+    tile: EncodedTile, answer: TileAnswer, heads: Sequence[Head], id: UUID, nuclei: Measured | None = None
+) -> Feature:
+    """A tile with its predictions, its nuclei, and how unlike the training data it is, where the model can tell."""
     name, rgb = class_of(heads, answer)
     where = f"tile {tile.tile.row + 1}, {tile.tile.col + 1}"
     novelty = {} if math.isnan(tile.novelty) else {NOVELTY: tile.novelty}
-    return Feature(id, square(tile.tile), "tile", where, name, rgb, measurements(heads, answer) | novelty)
+    found = {} if nuclei is None else {f"HMGDM: {what} {UNITS[what]}": n for what, n in nuclei.values().items()}
+    return Feature(id, square(tile.tile), "tile", where, name, rgb, measurements(heads, answer) | found | novelty)
 
 
 def entity_features(tile: EncodedTile, contribution: Floats, shown: Head, ids: Sequence[UUID]) -> list[Feature]:

@@ -15,6 +15,7 @@ from ..schema import run
 from ..schema.folder import RunFolder
 from .crops import crop_of
 from .encode import encode_tiles
+from .measured import UNITS, by_tile
 from .novel import NAMES, RGBS, novel_share, sentence
 from .objects import named
 from .short import around, facts_of, in_short, validated_error
@@ -112,6 +113,8 @@ class Presentation:
             names = [head.title] if head.kind != "classification" else [f"p({each.name})" for each in head.classes]
             for name, column in zip(names, columns.T, strict=True):
                 values[name], units[name] = column, head.unit
+        if self.answers.nuclei:
+            values, units = values | by_tile(self.answers.nuclei), units | UNITS
         components = np.stack(self.answers.components)
         for number, column in enumerate(components.T, 1):
             values[f"component {number}"], units[f"component {number}"] = column, ""
@@ -176,6 +179,10 @@ class Presentation:
                 unit = head.unit if head.kind == "regression" else "probability"
                 error = validated_error(self.model.card, head)
                 rows.append(page.Result(name, middle, low, high, unit, error, around(head, middle)))
+        for name, column in by_tile(self.answers.nuclei).items():
+            if np.isfinite(column).any():
+                low, middle, high = (float(q) for q in np.nanpercentile(column, (25, 50, 75)))
+                rows.append(page.Result(name, middle, low, high, UNITS[name], "measured, not predicted"))
         return rows
 
     def _shares(self, head: Head) -> list[page.Share]:
@@ -185,8 +192,7 @@ class Presentation:
 
     def _summary(self) -> str:
         values, title = self.answers.of(self.shown.name), self.shown.title.capitalize()
-        area = sum(tile.area_mm2 for tile in self.answers.tiles)
-        start = f"{len(values)} tiles, {area:.2f} mm² of tissue. {title}: "
+        start = f"{len(values)} tiles, {self.answers.tissue_mm2:.2f} mm² of tissue. {title}: "
         if self.shown.kind == "regression":
             low, middle, high = np.percentile(values[:, 0], (25, 50, 75))
             return start + f"median {middle:.4g} {self.shown.unit} (quartiles {low:.4g} to {high:.4g})."

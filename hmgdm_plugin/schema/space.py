@@ -71,7 +71,7 @@ class Tile:
 
     @property
     def area_mm2(self) -> float:
-        """Area of tissue under the tile in square millimetres."""
+        """Area of the tile in square millimetres."""
         return (self.size_px * self.mpp / 1000.0) ** 2
 
     def to_slide(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
