@@ -175,7 +175,7 @@ class MainWindow(QMainWindow):
             tools.addWidget(widget)
         self.opacity.setMaximumWidth(120)
         self.opacity.setMinimumWidth(60)
-        self.group.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+        self.group.setMinimumWidth(115)  # explained
         self.layer.setMinimumWidth(290)  # contribution to nuclear density
         rows.addLayout(tools)
         rows.addWidget(self.viewer)
