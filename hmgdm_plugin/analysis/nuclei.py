@@ -113,8 +113,11 @@ class Labelled:
                 "labels lie in several pieces; the largest was kept. If it is a mask of nuclei, number its pieces first"
             )
             said.append(f"{self._name}: {torn} {what}")
+        if self._image.negative:
+            said.append(f"{self._name}: labels below 0 were taken for none. If they are nuclei, number them from 1 on")
         if self._seen and not any(self._seen):
-            said.append(f"{self._name}: no nucleus of it lies in the tiles of tissue")
+            what = "no nucleus of it lies in the tiles of tissue; if there should be, check that it is of this slide"
+            said.append(f"{self._name}: {what}")
         return said
 
 

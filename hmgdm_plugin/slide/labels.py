@@ -41,6 +41,8 @@ class LabelImage:
         How many labels of each tile so far were larger than any nucleus, and were ignored.
     torn : deque of int
         How many nuclei of each tile so far lay in several pieces, of which the largest was taken.
+    negative : bool
+        Whether any number so far was below 0, and was taken for none.
 
     Raises
     ------
@@ -49,7 +51,7 @@ class LabelImage:
     """
 
     def __init__(self, path: Path, frame: Frame) -> None:
-        self._path, self.large, self.torn = path, deque[int](), deque[int]()
+        self._path, self.large, self.torn, self.negative = path, deque[int](), deque[int](), False
         self._pixels = _opened(path)
         self._lock = threading.Lock()
         if self._pixels.ndim != 2 or self._pixels.dtype.kind not in "uib":
@@ -66,6 +68,7 @@ class LabelImage:
         """Labels (S, S) at the tile's scale, 0 for none: only nuclei whose centroid lies in the tile, half-open."""
         margin = int(np.ceil(MARGIN_UM / tile.mpp))
         around = self._nearest(tile, margin)
+        self.negative |= bool((around < 0).any())
         pieces, numbers, largest, torn = _pieces(around)
         sizes = np.bincount(pieces.ravel())
         y, x = np.indices(around.shape)

@@ -98,8 +98,12 @@ def test_what_is_left_out_is_said(slide, tmp_path):
     assert len(drawn.map(_tile(0, 0))) == 0
     assert drawn.left_out() == [
         "n.tif: 1 labels are larger than any nucleus; left out",
-        "n.tif: no nucleus of it lies in the tiles of tissue",
+        "n.tif: no nucleus of it lies in the tiles of tissue; if there should be, check that it is of this slide",
     ]
+    tifffile.imwrite(tmp_path / "n.tif", -labels.astype(np.int32))
+    below = nuclei_of(str(tmp_path / "n.tif"), slide, [], Events())
+    assert len(below.map(_tile(0, 0))) == 0
+    assert below.left_out()[0] == "n.tif: labels below 0 were taken for none. If they are nuclei, number them from 1 on"
 
 
 @pytest.mark.parametrize(

@@ -101,3 +101,14 @@ def test_what_is_no_label_image_of_the_slide_is_refused(tmp_path, labels):
             LabelImage(tmp_path / name, FRAME)
     with pytest.raises(InputError, match="does not cover the slide"):
         LabelImage(_tiff(tmp_path / "other.tif", labels[:, :300]), FRAME)
+
+
+def test_nothing_but_zeros_and_numbers_below_zero_are_no_nuclei(tmp_path, labels):
+    empty = LabelImage(_tiff(tmp_path / "empty.tif", np.zeros_like(labels)), FRAME)
+    assert not empty.of(_tile(0, 0)).any()
+    assert not empty.negative
+    signed = labels.astype(np.int32)
+    signed[40:50, 20:30], signed[0:10, 0:10] = -5, -1
+    image = LabelImage(_tiff(tmp_path / "signed.tif", signed), FRAME)
+    assert np.array_equal(image.of(_tile(0, 0)), LabelImage(_tiff(tmp_path / "a.tif", labels), FRAME).of(_tile(0, 0)))
+    assert image.negative
