@@ -101,6 +101,19 @@ def test_what_cannot_be_shown_is_said(window: MainWindow, tmp_path: Path) -> Non
     assert not window.job.running or window.job.cancel() is None
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a shell script stands for QuPath")
+def test_qupath_is_opened_with_the_slide(window: MainWindow, field: Path, qtbot, tmp_path: Path, monkeypatch) -> None:
+    program, told = tmp_path / "QuPath", tmp_path / "told.txt"
+    program.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$@\" > {told}.partial && mv {told}.partial {told}\n", "utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    window.form.mpp.setText("0.5")
+    window.choose(field)
+    qtbot.mouseClick(window.qupath_button, Qt.LeftButton)
+    qtbot.waitUntil(told.exists, timeout=5_000)
+    assert told.read_text("utf-8").splitlines() == ["--image", str(field)]
+
+
 def test_the_wheel_zooms_and_the_bar_follows(window: MainWindow, field: Path) -> None:
     window.form.mpp.setText("0.5")
     window.choose(field)

@@ -102,6 +102,10 @@ def test_nuclei_lie_on_nuclei_and_are_used_on_request(steps):
     assert {"7-imported.png", "8-nuclei.png", "9-with-nuclei.png"} <= set(steps["pictures"])
 
 
+def test_a_step_of_the_workflow_is_a_script_that_does_it_again(steps):
+    assert steps["repeated by the step"]
+
+
 def test_settings_are_kept_and_the_check_says_what_works(steps):
     assert steps["device"] == "cpu"
     assert "nuclei-stardist-he" in steps["report"]

@@ -87,6 +87,11 @@ beyond = { File runs, before ->
     told('nuclei as entities', ofNuclei().size() - steps['nuclei in all'])
     fx { window.viewer.setDownsampleFactor(2.0d) }
     snap('9-with-nuclei')
+    def step = fx { window.imageData.historyWorkflow.steps[-1].script }, made = ours()*.ID*.toString() as Set
+    known = runs.list() as Set
+    Thread.startDaemon { window.runScript(null, step) }
+    finished(runs, known)
+    told('repeated by the step', (ours()*.ID*.toString() as Set) == made)
     told('annotations after all', mine() == before)
 
     fire('Settings…')
