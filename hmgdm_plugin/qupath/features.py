@@ -30,7 +30,7 @@ from ..schema.space import Tile
 if TYPE_CHECKING:
     import h5py
 
-_ROWS = 1024  # per chunk
+_CHUNK_BYTES = 1 << 16  # a chunk is written whole: a slide of one tile took 2.6 MB with chunks of 1,024 rows
 _ID = "S36"
 
 
@@ -96,10 +96,9 @@ class FeatureFile:
 
     def _append(self, name: str, rows: NDArray[Any]) -> None:
         if name not in self._file:
-            shape = (0, *rows.shape[1:])
-            self._file.create_dataset(
-                name, shape, rows.dtype, maxshape=(None, *rows.shape[1:]), chunks=(_ROWS, *rows.shape[1:])
-            )
+            each = rows.shape[1:]
+            chunk = max(_CHUNK_BYTES // (rows.dtype.itemsize * math.prod(each)), 1)
+            self._file.create_dataset(name, (0, *each), rows.dtype, maxshape=(None, *each), chunks=(chunk, *each))
         data: h5py.Dataset = self._file[name]
         data.resize(len(data) + len(rows), axis=0)
         data[-len(rows) :] = rows

@@ -30,6 +30,17 @@ def _add(file: FeatureFile, number: int, entities: int) -> list[uuid.UUID]:
     return ids
 
 
+def test_a_slide_of_one_tile_takes_little_more_than_its_numbers(tmp_path: Path) -> None:
+    tile, entities = Tile(0, 7.0, 512.4, 256, 0.5), 100
+    with FeatureFile(tmp_path / "f.h5", attributes_of(tile, 2000, 1000, "case", "model 1")) as file:
+        ids = [uuid.UUID(int=k) for k in range(entities)]
+        kinds, places = np.zeros(entities, np.uint8), np.zeros((entities, 2), np.float32)
+        file.add(
+            tile, uuid.UUID(int=0), np.ones(500, np.float32), ids, places, kinds, np.ones((entities, 95), np.float32)
+        )
+    assert (tmp_path / "f.h5").stat().st_size < 700_000  # of which 9 datasets a chunk each
+
+
 def test_rows_come_back_with_their_ids(tmp_path: Path) -> None:
     tile = Tile(0, 7.0, 512.4, 256, 0.5)
     with FeatureFile(tmp_path / "f.h5", attributes_of(tile, 2000, 1000, "case", "model 1")) as file:
