@@ -2,7 +2,8 @@
 
 Every candidate belongs to the one tile in whose core its centre lies. The overlaps of a tile's candidates are settled
 together with those of the tiles around it, so what lies beyond a seam counts as what lies within; and what was settled
-once stays, so two tiles never disagree. Tiles come row by row, and only about two rows wait in memory.
+once stays, so two tiles never disagree. Tiles come row by row; the candidates of about one row wait in memory, and of
+the row before only what was kept.
 """
 
 from __future__ import annotations
