@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from PyQt5.QtCore import QEvent, QPointF, Qt
-from PyQt5.QtGui import QWheelEvent
+from PyQt5.QtCore import QEvent, QPoint, QPointF, Qt
+from PyQt5.QtGui import QMouseEvent, QWheelEvent
+from PyQt5.QtWidgets import QApplication
 
 from hmgdm_plugin.gui.request import Request
 from hmgdm_plugin.gui.results import CLASSES, Group, first_layer, opening, read_groups
@@ -112,6 +114,46 @@ def test_qupath_is_opened_with_the_slide(window: MainWindow, field: Path, qtbot,
     qtbot.mouseClick(window.qupath_button, Qt.LeftButton)
     qtbot.waitUntil(told.exists, timeout=5_000)
     assert told.read_text("utf-8").splitlines() == ["--image", str(field)]
+
+
+def test_a_project_offers_its_slides_and_the_command_is_copied(window: MainWindow, field: Path, qtbot) -> None:
+    other = field.with_name("other.png")
+    Image.open(field).crop((0, 0, 300, 200)).save(other)
+    images = [
+        {
+            "serverBuilder": {"builderType": "uri", "uri": path.as_uri(), "args": []},
+            "entryID": k,
+            "imageName": path.stem,
+        }
+        for k, path in enumerate((field, other), 1)
+    ]
+    project = field.with_name("project.qpproj")
+    project.write_text(json.dumps({"version": "0.5.1", "uri": project.as_uri(), "images": images}), "utf-8")
+    window.form.mpp.setText("0.5")
+    window.choose(project)
+    assert [window.form.image.itemText(k) for k in range(2)] == [field.stem, "other"]
+    assert "520 x 300 pixels" in window.state.text()
+    window.form.image.setCurrentIndex(1)
+    window.form.image.activated.emit(1)
+    assert "300 x 200 pixels" in window.state.text()
+    qtbot.mouseClick(window.form.copy, Qt.LeftButton)
+    copied = QApplication.clipboard().text()
+    assert copied == window.form.command.toPlainText()
+    assert str(other) in shlex.split(copied)
+
+
+def test_the_slide_follows_the_mouse(window: MainWindow, field: Path, qtbot) -> None:
+    window.form.mpp.setText("0.5")
+    window.choose(field)
+    window.viewer.scale(4, 4)
+    middle, port = window.viewer.viewport().rect().center(), window.viewer.viewport()
+    before = window.viewer.mapToScene(middle)
+    qtbot.mousePress(port, Qt.LeftButton, pos=middle)
+    there = QPointF(middle + QPoint(40, 30))
+    QApplication.sendEvent(port, QMouseEvent(QEvent.MouseMove, there, Qt.NoButton, Qt.LeftButton, Qt.NoModifier))
+    qtbot.mouseRelease(port, Qt.LeftButton, pos=middle + QPoint(40, 30))
+    moved, zoom = window.viewer.mapToScene(middle) - before, window.viewer.transform().m11()
+    assert (moved.x() * zoom, moved.y() * zoom) == pytest.approx((-40, -30), abs=2)
 
 
 def test_the_wheel_zooms_and_the_bar_follows(window: MainWindow, field: Path) -> None:
