@@ -173,8 +173,9 @@ def _prepare(
     with events.timed("graph"):
         own = None if nuclei is None else nuclei.map(tile)
         graph, labels = build(rgb, tile, slide.name, model.card.graph, own)
-        where = np.ones_like(labels, bool) if tissue is None else tissue.under(tile)
-        share, covered = float(where.mean()), _covered(where, labels, own)
+        share, covered = 1.0, np.ones(graph.num_nodes, bool)
+        if tissue is not None and not (where := tissue.under(tile)).all():
+            share, covered = float(where.mean()), _covered(where, labels, own)
     if not with_outlines:
         return tile, rgb, graph, None, share, covered
     with events.timed("outlines"):
