@@ -14,7 +14,7 @@ import os
 import sys
 from pathlib import Path
 
-OWN_PAGES_BYTES = 4 << 20
+OWN_PAGES_BYTES = 1 << 20
 _KEPT_AT_THE_TOP_BYTES = 64 << 20  # as glibc itself comes to set it: less makes the end of an arena come and go
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
