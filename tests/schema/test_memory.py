@@ -13,13 +13,13 @@ from hmgdm_plugin.schema import memory
 FRAGMENT = """
 import numpy as np
 from pathlib import Path
-from hmgdm_plugin.schema.memory import OWN_PAGES_BYTES, return_freed
+from hmgdm_plugin.schema.memory import return_freed
 assert return_freed()
 def held_mb():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
 np.ones(30 << 20, np.uint8)  # freed at once: the allocator learns from it
 rng, pins, before_mb = np.random.default_rng(0), [], held_mb()
-for size in rng.integers(OWN_PAGES_BYTES, 2 * OWN_PAGES_BYTES, 40):
+for size in rng.integers(2 << 20, 6 << 20, 40):
     array = [np.ones(size, np.uint8) for _ in range(3)]
     pins.append(np.ones(60_000, np.uint8))
 print(held_mb() - before_mb)
