@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,6 @@ from ..schema.space import Tile
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..graph.nuclei import NucleusMap
     from ..model.batch import LatentBatch
     from ..schema.events import Events
     from ..schema.graph import EntityGraph
@@ -36,10 +35,20 @@ if TYPE_CHECKING:
     from .nuclei import Nuclei
 
 T = TypeVar("T")
-Prepared = tuple[Any, ...]  # tile, pixels, graph, outlines, share of tissue, entities on it
 _Job = tuple[Tile, "Future[Prepared]"]
 TILES_PER_BATCH = 8
 _HANDOVER_S = 0.0002  # of Python's lock; with its own 0.005, two threads slept two to three times as long
+
+
+class Prepared(NamedTuple):
+    """A tile before the network; `share` of it is tissue, on which its `covered` (N,) entities lie."""
+
+    tile: Tile
+    rgb: NDArray[np.uint8]
+    graph: EntityGraph
+    outlines: NDArray[np.object_] | None
+    share: float
+    covered: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +175,7 @@ def _prepare(
 ) -> Prepared:
     """Pixels, graph and outlines of one tile; runs in a thread."""
     from ..graph.build import build
+    from ..graph.nuclei import on_tissue
     from ..graph.outlines import outlines
 
     with events.timed("decode"):
@@ -175,23 +185,13 @@ def _prepare(
         graph, labels = build(rgb, tile, slide.name, model.card.graph, own)
         share, covered = 1.0, np.ones(graph.num_nodes, bool)
         if tissue is not None and not (where := tissue.under(tile)).all():
-            share, covered = float(where.mean()), _covered(where, labels, own)
+            share, covered = float(where.mean()), on_tissue(where, labels, own)
     if not with_outlines:
-        return tile, rgb, graph, None, share, covered
+        return Prepared(tile, rgb, graph, None, share, covered)
     with events.timed("outlines"):
         traced = outlines(labels, int(labels.max()) + 1, tile)
-        return tile, rgb, graph, traced if own is None else np.concatenate([traced, own.outlines]), share, covered
-
-
-def _covered(tissue: NDArray[np.bool_], labels: NDArray[np.int32], nuclei: NucleusMap | None) -> NDArray[np.bool_]:
-    """Whether half or more of each superpixel's own pixels lie on `tissue` (S, S); then the nuclei: all of them do.
-
-    Not their share: a field of glass with a rim that the mask takes for tissue would still speak, and loudly.
-    """
-    free = np.ones_like(tissue) if nuclei is None else nuclei.labels == 0
-    pixels = np.bincount(labels[free], minlength=int(labels.max()) + 1)
-    own = 2 * np.bincount(labels[free & tissue], minlength=len(pixels)) >= pixels
-    return np.concatenate([own, np.ones(0 if nuclei is None else len(nuclei), bool)])
+        every = traced if own is None else np.concatenate([traced, own.outlines])
+        return Prepared(tile, rgb, graph, every, share, covered)
 
 
 def _encode(ready: list[Prepared], model: LoadedModel, events: Events) -> Iterator[EncodedTile]:
@@ -204,20 +204,18 @@ def _encode(ready: list[Prepared], model: LoadedModel, events: Events) -> Iterat
     if not ready:
         return
     with events.timed("network"), torch.no_grad():
-        graphs = batched([item[2] for item in ready]).to(model.device)
+        graphs = batched([item.graph for item in ready]).to(model.device)
         latent = model.features(graphs)
         novelty = torch.full((len(ready),), math.nan) if model.novelty is None else model.novelty(latent).cpu()
-        shares = torch.tensor([item[4] for item in ready], device=model.device)
-        latent = on_tissue(
-            latent, shares, torch.from_numpy(np.concatenate([item[5] for item in ready])).to(model.device)
-        )
+        shares = torch.tensor([item.share for item in ready], device=model.device)
+        covered = torch.from_numpy(np.concatenate([item.covered for item in ready])).to(model.device)
+        latent = on_tissue(latent, shares, covered)
         embedding = model.encoder.embed(latent)
         tokens, pooled, latent = embedding.tokens().cpu(), embedding.pooled().cpu(), latent.to("cpu")
-    sizes = [item[2].num_nodes for item in ready]
+    sizes = [item.graph.num_nodes for item in ready]
     rows = zip(ready, _parts(latent), torch.split(tokens, sizes), pooled, novelty.tolist(), strict=True)
     for item, alone, own, mean, far in rows:
-        tile, rgb, graph, outlines, *_ = item
-        yield EncodedTile(tile, rgb, graph, outlines, alone, own, mean, far)
+        yield EncodedTile(item.tile, item.rgb, item.graph, item.outlines, alone, own, mean, far)
 
 
 def _parts(latent: LatentBatch) -> Iterator[LatentBatch]:

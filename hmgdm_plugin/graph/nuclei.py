@@ -111,6 +111,17 @@ def joined(nuclei: NucleusMap, labels: NDArray[np.int32], count: int, settings: 
     return Joined(members, edges.astype(np.int64), bands)
 
 
+def on_tissue(tissue: NDArray[np.bool_], labels: NDArray[np.int32], nuclei: NucleusMap | None) -> NDArray[np.bool_]:
+    """Whether half or more of each superpixel's own pixels lie on `tissue` (S, S); then the nuclei: all of them do.
+
+    Not their share: a field of glass with a rim that the mask takes for tissue would still speak, and loudly.
+    """
+    free = np.ones_like(tissue) if nuclei is None else nuclei.labels == 0
+    pixels = np.bincount(labels[free], minlength=int(labels.max()) + 1)
+    own = 2 * np.bincount(labels[free & tissue], minlength=len(pixels)) >= pixels
+    return np.concatenate([own, np.ones(0 if nuclei is None else len(nuclei), bool)])
+
+
 def _compacted(labels: NDArray[np.int32], count: int) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
     """Labels renumbered without those under `LEAST_PX` pixels, and which of 0..count-1 were kept."""
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
