@@ -68,4 +68,4 @@ class _Stream(nn.Module):
 
     def forward(self, before: Tensor, message: Tensor) -> Tensor:
         """Add bias and, in a residual layer, the input."""
-        return message + self.bias if self.norm is None else before + message + self.bias
+        return message + self.bias if self.norm is None else (before + message).add_(self.bias)

@@ -76,7 +76,7 @@ class Place(nn.Module):
             angle = (pos[:, :, None] * self.octaves).flatten(1)  # (R, 2 * OCTAVES)
             rows = rows + self.position(torch.cat([angle.sin(), angle.cos()], dim=1))
         if self.nucleus is not None and kind is not None:
-            rows = rows + (kind == NUCLEUS)[:, None] * self.nucleus
+            rows = rows.addcmul((kind == NUCLEUS).to(rows.dtype)[:, None], self.nucleus)
         return rows
 
 

@@ -7,13 +7,14 @@ again. Of few rows everything is kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, layer_norm
 
-from .passes import Before, Linears, Taken
+from .passes import Before, Linears, Taken, outputs
 from .rows import Mixture
 
 FEWEST = 32  # rows from which on this is faster than torch's own layers in float32
@@ -84,7 +85,9 @@ def linears(
     before = Before(None if norm is None else norm.eps, active)
     scales = (None, None) if norm is None else (norm.weight, norm.bias)
     weights = [each for layer in layers for each in (layer.weight, layer.bias)]
-    with torch.autocast(device, enabled=False):
+    with torch.autocast(device, enabled=False) if mixed else nullcontext():
+        if not torch.is_grad_enabled():
+            return outputs(rows, before, dtype, whole or not mixed, scales, weights)
         return Linears.apply(rows, before, dtype, whole or not mixed, *scales, *weights)  # type: ignore[no-untyped-call]
 
 

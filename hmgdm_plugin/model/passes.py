@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import gelu, linear
 
+from .norms import normed
 from .products import HIGHEST, NARROWEST, added, blocks, filled, product, times
 from .rows import Mixture
 
@@ -20,6 +21,31 @@ class Before:
 
     eps: float | None
     gelu: bool
+
+
+def outputs(
+    rows: Tensor,
+    before: Before,
+    dtype: torch.dtype,
+    whole: bool,
+    scales: tuple[Tensor | None, Tensor | None],
+    weights: Sequence[Tensor | None],
+    kept: list[Tensor] | None = None,
+) -> tuple[Tensor, ...]:
+    """What `Linears` gives; what its backward pass asks for is added to `kept`, of few rows all that lies between."""
+    pairs, given = _cast(weights, dtype), torch.float32 if whole else dtype
+    parts: list[list[Tensor]] = [[] for _ in pairs]
+    for piece, height in blocks(rows.shape[0], dtype=dtype):
+        entered, made, statistics = _prepared(rows[piece], before, *scales)
+        block = filled(made, height, dtype)
+        if kept is not None and rows.shape[0] <= HIGHEST:
+            kept += [entered, made, block, *statistics]
+        elif kept is not None and before.gelu:
+            kept.append(block)
+        for (weight, bias), each in zip(pairs, parts, strict=True):
+            one = linear(made, weight, bias) if _narrow(weight) else times(block, weight, bias)[: made.shape[0]]
+            each.append(one.to(given))
+    return tuple(each[0] if len(each) == 1 else torch.cat(each) for each in parts)
 
 
 class Linears(torch.autograd.Function):
@@ -36,23 +62,12 @@ class Linears(torch.autograd.Function):
         shift: Tensor | None,
         *weights: Tensor | None,
     ) -> tuple[Tensor, ...]:
-        """The outputs; of few rows, all that lies between is kept."""
+        """The outputs."""
         ctx.before, ctx.dtype = before, dtype
         kept: list[Tensor] = []
-        pairs, given = _cast(weights, dtype), torch.float32 if whole else dtype
-        parts: list[list[Tensor]] = [[] for _ in pairs]
-        for piece, height in blocks(rows.shape[0], dtype=dtype):
-            entered, made, statistics = _prepared(rows[piece], before, scale, shift)
-            block = filled(made, height, dtype)
-            if rows.shape[0] <= HIGHEST:
-                kept = [entered, made, block, *statistics]
-            elif before.gelu:
-                kept.append(block)
-            for (weight, bias), each in zip(pairs, parts, strict=True):
-                one = linear(made, weight, bias) if _narrow(weight) else times(block, weight, bias)[: made.shape[0]]
-                each.append(one.to(given))
+        out = outputs(rows, before, dtype, whole, (scale, shift), weights, kept)
         ctx.save_for_backward(rows, scale, shift, *weights, *kept)
-        return tuple(each[0] if len(each) == 1 else torch.cat(each) for each in parts)
+        return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
@@ -141,7 +156,7 @@ def _narrow(weight: Tensor) -> bool:
     return weight.shape[0] < NARROWEST
 
 
-def _cast(weights: tuple[Tensor | None, ...], dtype: torch.dtype) -> list[tuple[Tensor, Tensor | None]]:
+def _cast(weights: Sequence[Tensor | None], dtype: torch.dtype) -> list[tuple[Tensor, Tensor | None]]:
     """Weights and biases, of the narrowest layers as they are, of the others in the precision of the products."""
     out = []
     for weight, bias in zip(weights[::2], weights[1::2], strict=True):
@@ -162,7 +177,7 @@ def _prepared(
 def _normed(
     rows: Tensor, before: Before, scale: Tensor | None, shift: Tensor | None
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    if before.eps is None or scale is None:
+    if before.eps is None or scale is None or shift is None:
         return rows, ()
-    out, *statistics = torch.native_layer_norm(rows, scale.shape, scale, shift, before.eps)
+    out, *statistics = normed(rows, scale, shift, before.eps)
     return out, tuple(statistics)

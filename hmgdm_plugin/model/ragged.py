@@ -50,11 +50,10 @@ class Ragged:
         threads = min(torch.get_num_threads(), len(pairs))
         cuts = np.searchsorted(pairs, pairs[-1] * np.arange(1, threads) / threads)
         parts = [np.array(part) for part in zip([0, *cuts], [*cuts, len(pairs)], strict=True)]
-        if threads == 1:
-            kernel(*values, *rows, heads, parts[0], *more)
-            return
-        running = [_pool(threads).submit(kernel, *values, *rows, heads, part, *more) for part in parts]
-        for each in running:
+        calls = [(*values, *rows, heads, part, *more) for part in parts]
+        others = [_pool(threads - 1).submit(kernel, *each) for each in calls[1:]]
+        kernel(*calls[0])
+        for each in others:
             each.result()
 
 

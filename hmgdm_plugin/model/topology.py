@@ -83,16 +83,20 @@ class Topology:
     def of(cls, ends: Tensor, vertices: int, present: int, dtype: torch.dtype) -> Topology:
         """Topology of edges `ends` (2, M) among `vertices`, the first `present` of which have features."""
         numbers = torch.arange(2 * ends.shape[1] + 1, device=ends.device)
-        edges_at, _ = Incidence.of(numbers[: ends.shape[1]].repeat(2), ends.flatten(), vertices)
+        edges_at, order = Incidence.of(numbers[: ends.shape[1]].repeat(2), ends.flatten(), vertices)
         ends_of = Incidence(ends.t().flatten(), numbers[::2].contiguous())
         degree = edges_at.starts.diff()
         kept = degree > 1
         share = kept.to(dtype) / degree.clamp(min=1)
         weight = 1 / (1 + kept[ends].sum(0)).to(dtype)
-        carriers = (ends < present).all(0).nonzero().squeeze(1)
-        links = ends[:, carriers]
-        neighbours, order = Incidence.of(links.flip(0).flatten(), links.flatten(), present)
-        along = numbers[: carriers.shape[0]].repeat(2)[order]
+        if present == vertices:  # all edges carry messages: the two incidences are one
+            carriers, links, along = numbers[: ends.shape[1]], ends, edges_at.rows
+            neighbours = Incidence(ends.flip(0).flatten()[order], edges_at.starts)
+        else:
+            carriers = (ends < present).all(0).nonzero().squeeze(1)
+            links = ends[:, carriers]
+            neighbours, order = Incidence.of(links.flip(0).flatten(), links.flatten(), present)
+            along = numbers[: carriers.shape[0]].repeat(2)[order]
         return cls(share[:, None], weight[:, None], edges_at, ends_of, links, carriers, neighbours, along)
 
     def across_edges(self, f: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch import nn
 
 from hmgdm_plugin.model import layers, passes, products
 from hmgdm_plugin.model.layers import Linear, Mlp, linears
+from hmgdm_plugin.model.norms import normed
 from hmgdm_plugin.model.products import blocks, filled, product
 from hmgdm_plugin.model.rows import Mixture
 
@@ -47,6 +48,27 @@ def test_norm_gelu_and_layers_answer_and_learn_like_torchs_own(norm, active):
     assert "LinearsBackward" in got[0].grad_fn.name()
     leaves = [x, *(p for m in (norm, *heads) if m is not None for p in m.parameters())]
     compare(got, wanted, leaves, [torch.randn_like(each) for each in wanted], 1e-4)
+
+
+def test_a_norm_is_that_of_torch_with_gaps_between_rows_and_what_is_no_number():
+    rows, scale, shift = 100 + torch.randn(50, 26)[:, :23], torch.randn(23), torch.randn(23)
+    rows[3, 5], rows[4] = torch.nan, 7.0
+    wanted = torch.native_layer_norm(rows, (23,), scale, shift, 1e-5)
+    for one, two in zip(normed(rows, scale, shift, 1e-5), wanted, strict=True):
+        torch.testing.assert_close(one, two, atol=1e-4, rtol=1e-4, equal_nan=True)
+
+
+@pytest.mark.usefixtures("cut")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_without_gradients_the_answers_are_the_same_bits(dtype):
+    norm, heads, x = nn.LayerNorm(24), [Linear(24, 40), Linear(24, 1)], torch.randn(170, 24)
+    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        wanted = linears(x, heads, norm, active=True)
+        with torch.no_grad():
+            got = linears(x, heads, norm, active=True)
+    for one, two in zip(got, wanted, strict=True):
+        assert not one.requires_grad
+        assert torch.equal(one, two)
 
 
 @pytest.mark.usefixtures("cut")
