@@ -20,6 +20,7 @@ from PyQt5.QtWidgets import (
 )
 
 from ..qupath.listing import slides_of_project
+from ..schema.entry import SlideEntry
 from ..schema.errors import HmgdmError
 from ..zoo.card import NucleiCard, read_any_card
 from ..zoo.load import installed
@@ -58,6 +59,7 @@ class Form(QWidget):
         self.command = QPlainTextEdit()
         self.command.setReadOnly(True)
         self.command.setMaximumHeight(74)
+        self._of_project = ""  # the pixel size that a project gave
         self._lay_out()
         self._connect()
         self._offer_models()
@@ -66,7 +68,7 @@ class Form(QWidget):
     def path(self) -> Path | None:
         """The slide chosen, None where there is none yet."""
         if self.image.count():
-            return Path(self.image.currentData())
+            return self._entry().path
         return Path(self.slide.text()) if self.slide.text().strip() else None
 
     def request(self) -> Request | None:
@@ -94,14 +96,27 @@ class Form(QWidget):
             try:
                 for entry in slides_of_project(path):
                     if not entry.problem:
-                        self.image.addItem(entry.slide_id, str(entry.path))
+                        self.image.addItem(entry.slide_id, entry)
             except HmgdmError as error:
                 self.refused.emit(str(error))
                 return
         self.image.setVisible(self.image.count() > 0)
         self._select()
 
+    def _entry(self) -> SlideEntry:
+        """The slide of a project that is chosen."""
+        entry: SlideEntry = self.image.currentData()
+        return entry
+
+    def _measure(self) -> None:
+        """Take the pixel size that a project gives; what a person typed stays where it gives none."""
+        given = self._entry().mpp if self.image.count() else None
+        if given is not None or self.mpp.text() == self._of_project:
+            self._of_project = "" if given is None else str(given)
+            self.mpp.setText(self._of_project)
+
     def _select(self) -> None:
+        self._measure()
         path = self.path()
         if path is not None:
             self.results.setText(self._proposed(path))

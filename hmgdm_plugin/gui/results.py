@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..qupath.geojson import CONTRIBUTION, NOVELTY, PROBABILITY
 from ..qupath.overlay import stable_rgb
 from ..qupath.reader import read_features
+from ..schema.shades import shades
 
 CLASSES = "class"
 RGB = tuple[int, int, int]
@@ -42,13 +43,9 @@ class Group:
         return [None if v is None else ramp((v - low) / (high - low), signed=low < 0) for v in values]
 
     def span(self, layer: str) -> tuple[float, float]:
-        """Values at the ends of the colour ramp: the 2nd and 98th percentile, always apart, even around zero."""
-        values = np.array([row[layer] for row in self.measurements if layer in row], np.float64)
-        values = values[np.isfinite(values)]
-        low, high = (float(v) for v in np.percentile(values, (2, 98))) if len(values) else (0.0, 1.0)
-        if low < 0:
-            low, high = -max(-low, high), max(-low, high)
-        return (low, high) if high > low else (low, low + 1.0)
+        """Values at the ends of the colour ramp; even around zero where some are negative."""
+        low, high = shades([row[layer] for row in self.measurements if layer in row])
+        return (-max(-low, high), max(-low, high)) if low < 0 else (low, high)
 
     def classed(self, layer: str) -> bool:
         """Whether `layer` says in numbers what the classes say in colours: a probability, or the number of a class."""

@@ -24,15 +24,6 @@ DPI = 160
 _AGAINST, _FOR = ("#0B3FA8", "#3E8EF7", "#B5D6FF"), ("#A8E6BE", "#19C37D", "#00794F")
 
 
-def span(values: NDArray[np.float64], low: float = 2, high: float = 98) -> tuple[float, float]:
-    """Percentiles of the finite values, never equal to each other."""
-    known = values[np.isfinite(values)]
-    if not known.size:
-        return 0.0, 1.0
-    first, last = np.percentile(known, [low, high])
-    return (float(first), float(last)) if last > first else (float(first) - 0.5, float(first) + 0.5)
-
-
 def importance_scale(values: NDArray[np.float64]) -> tuple[ScalarMappable, NDArray[np.float64]]:
     """Colours of importance, blue against and green for the answer, and how strongly to draw each value (0..1)."""
     from matplotlib.cm import ScalarMappable

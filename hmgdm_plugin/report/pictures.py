@@ -14,6 +14,7 @@ import numpy as np
 import shapely
 from numpy.typing import ArrayLike, NDArray
 
+from ..schema.shades import shades
 from ..schema.space import Tile
 from . import canvas
 from .heatmap import heatmap_tiff
@@ -57,7 +58,7 @@ def heat_overlay(
     alpha: float = 0.5,
     limits: tuple[float, float] | None = None,
 ) -> None:
-    """Draw one value per tile on the tissue, with a colour bar from the 2nd to the 98th percentile, or of `limits`.
+    """Draw one value per tile on the tissue, with a colour bar over `shades` of the values, or over `limits`.
 
     Parameters
     ----------
@@ -88,7 +89,7 @@ def heat_overlay(
     from matplotlib.colors import Normalize
 
     values = np.asarray(values, np.float64)
-    scale = ScalarMappable(Normalize(*(limits or canvas.span(values))), colormaps[colormap])
+    scale = ScalarMappable(Normalize(*(limits or shades(values))), colormaps[colormap])
     colours = np.where(np.isfinite(values)[:, None], scale.to_rgba(np.nan_to_num(values))[:, :3], np.nan)
     picture, grey = blend(thumbnail, paint(tiles, colours, thumbnail.shape, downsample), alpha)
     drawn = sheet(picture, (0.0, 0.0), downsample, title, mpp_level0, BAR_IN, BAR_HIGH_IN + 0.2)

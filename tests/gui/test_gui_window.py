@@ -142,6 +142,30 @@ def test_a_project_offers_its_slides_and_the_command_is_copied(window: MainWindo
     assert str(other) in shlex.split(copied)
 
 
+def test_the_pixel_size_of_a_project_is_passed_on(window: MainWindow, field: Path) -> None:
+    sizes = [None, 0.25, None]
+    images = []
+    for k, size in enumerate(sizes, 1):
+        side = {"value": size, "unit": "µm"}
+        builder: dict[str, object] = {"builderType": "uri", "uri": field.as_uri(), "args": []}
+        if size:
+            builder["metadata"] = {"pixelCalibration": {"pixelWidth": side, "pixelHeight": side}}
+        images.append({"serverBuilder": builder, "entryID": k, "imageName": f"slide {k}"})
+    project = field.with_name("sized.qpproj")
+    project.write_text(json.dumps({"version": "0.5.1", "uri": project.as_uri(), "images": images}), "utf-8")
+    window.choose(project)
+    assert "no microns per pixel" in window.state.text()
+    for k, words in ((1, "0.25 µm per pixel"), (2, "no microns per pixel"), (1, "0.25 µm per pixel")):
+        window.form.image.setCurrentIndex(k)
+        window.form.image.activated.emit(k)
+        assert words in window.state.text()
+        assert window.form.request().mpp == ("0.25" if k == 1 else "")
+    window.form.mpp.setText("0.5")
+    window.form.image.setCurrentIndex(0)
+    window.form.image.activated.emit(0)
+    assert window.form.request().mpp == "0.5", "typed by a person"
+
+
 def test_the_slide_follows_the_mouse(window: MainWindow, field: Path, qtbot) -> None:
     window.form.mpp.setText("0.5")
     window.choose(field)
@@ -183,7 +207,7 @@ def test_objects_lie_where_the_crop_says(tmp_path: Path) -> None:
     assert group.layers() == [CLASSES, "m"]
     assert group.colours(CLASSES) == [(1, 2, 3)]
     assert group.legend() == [("a", (1, 2, 3))]
-    assert group.span("m") == (2.5, 3.5)
+    assert group.span("m") == pytest.approx((2.375, 2.625))
     group.measurements.append({"m": -4.0})
     low, high = group.span("m")
     assert low == -high < 0

@@ -6,9 +6,11 @@ import shutil
 import pytest
 from PIL import Image
 
+from hmgdm_plugin.schema.shades import shades
 from tests.qupath.headless import DRIVERS, SCRIPTS, installed
 
 pytestmark = pytest.mark.qupath
+ROWS = [[7.0, 7.1], [1.0, 100.0, 3.0], [2.5], [0.0, 0.0], [-7.1, -7.0], list(range(40))]
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +35,7 @@ def steps(tmp_path_factory, cmu_slide, stained, open_window):
         "program": str(program),
     }
     named |= {"region": "900,700,700,700", "layers": "Groups;Embeddings;Objects:_HMGDM:_contribution", "cancel": "3000"}
+    named["shades"] = ";".join(",".join(map(str, row)) for row in ROWS)
     options = {f"hmgdm.test.{key}": value for key, value in {**named, "shared": DRIVERS}.items()}
     options |= {"qupath.startup.script": DRIVERS / "menu.groovy", "java.util.prefs.userRoot": out / "prefs"}
     open_window(options, timeout_s=2400)
@@ -47,8 +50,20 @@ def test_every_entry_did_what_it_says(steps):
     assert steps["analysed"] > 100
     assert steps["workflow"][-1].startswith("H-MGDM: predict 1 region")
     assert steps["lit"] == 10
-    assert steps["hidden"]
     assert {"2-said.png", "2-heat-map.png", "3-why.png", "4-groups.png", "4-embeddings.png"} <= set(steps["pictures"])
+
+
+def test_opacity_is_one_with_that_of_the_viewer_and_remembered(steps):
+    assert steps["opacity at first"] == 0.6
+    assert steps["opacity in the legend"] == 0.25, "moved in QuPath's toolbar"
+    assert steps["opacity of the viewer"] == 0.7, "moved in our legend"
+    assert steps["hidden"] == 1.0, "as the user had it before ours"
+    assert [value for name, value in steps.items() if name.startswith("opacity of ")] == [0.7] * 4, "and remembered"
+    assert "2-heat-map-faint.png" in steps["pictures"]
+
+
+def test_scales_end_where_those_of_the_report_do(steps):
+    assert steps["shades"] == [pytest.approx(shades(row), rel=1e-6) for row in ROWS]
 
 
 def test_what_the_run_remarked_can_be_read_beside_the_window_and_in_the_legend(steps):

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -119,6 +120,7 @@ FAKES = {
     "run-garbage": 'echo "not JSON {"; echo "[1]"; echo "why it failed" >&2',
     "run-error": """echo '{"error": "a.svs: no tissue", "fix": "choose another region"}'; exit 2""",
     "run-repeats": """echo '{"result": {"request": "'$(base64 -w0 "$3")'"}}'""",
+    "run-words": """echo '{"result": {"words": "'$(printf '%s\\n' "$0" "$@" | base64 -w0)'"}}'""",
     "slow": "sleep 60 & sleep 60 & wait",
     "pixels": """grep -q '"mpp":0.5' "$3" && echo '{"result": {"tiles": 7}}' && exit
 echo '{"error": "a.tif: no microns per pixel", "fix": "pass --mpp"}'; exit 2""",
@@ -146,8 +148,13 @@ def test_programs_that_misbehave_are_said_once_with_their_fix(tmp_path, pyramid_
     assert said["run-garbage"].startswith("hmgdm ended without a result (code 0):")
     assert "why it failed" in said["run-garbage"]
     assert said["run-error"] == "a.svs: no tissue | choose another region"
-    sent = base64.b64decode(said["run-repeats"].split("request=")[1].rstrip("}"))
+    answers = (said[name].split("=", 1)[1].rstrip("}") for name in ("run-repeats", "run-words"))
+    sent, words = (base64.b64decode(answer).decode("utf-8") for answer in answers)
     assert json.loads(sent) == {"slides": ["C:\\a \"b\" 'c' ü.svs"]}
+    # Windows gets the words as one line: Java has no way to say an empty one, or one with a quote; a path has neither
+    program, verb, option, request, events = words.splitlines()
+    assert (program, verb, option, events) == (str(folder / "run-words"), "predict", "--request", "--events")
+    assert re.fullmatch(r"hmgdm-predict-\d+\.json", Path(request).name), "all else is in that file"
     assert "CancellationException" in said["slow"]
     assert said["seconds after cancel"] < 2
     assert said["children"] == 0

@@ -15,6 +15,7 @@ window = null
 
 evaluate(new File(given('shared'), 'window.groovy'))
 evaluate(new File(given('shared'), 'unsized.groovy'))
+evaluate(new File(given('shared'), 'opacity.groovy'))
 snap = { String name ->
     Thread.sleep(1500)
     fx { ImageIO.write(GuiTools.makeSnapshot(window, GuiTools.SnapshotType.MAIN_SCENE), 'PNG', new File(out, name + '.png')) }
@@ -147,7 +148,8 @@ drive = {
     fire('Analyse whole slide…')
     told('no program', said())
     PathPrefs.createPersistentPreference('hmgdm.program', '').set(given('program'))
-    def (Choose) = evaluate(new File(given('scripts'), 'load.groovy'))('Choose')
+    def (Choose, Layers) = evaluate(new File(given('scripts'), 'load.groovy'))('Choose', 'Layers')
+    told('shades', given('shades').split(';').collect { Layers.range(it.tokenize(',')*.toFloat() as float[]) })
     Choose.metaClass.static.folder = { -> new File(out, 'of another slide') }
     fire('Import results…')
     told('of another slide', said())
@@ -177,6 +179,7 @@ drive = {
     told('workflow', fx { window.imageData.historyWorkflow.steps.collect { it.name } })
     snap('2-heat-map')
     told('annotations untouched', mine() == before)
+    faded()
 
     def tile = fx { ours().findAll { it.name?.startsWith('tile ') }.max { it.measurementList.get(it.measurementList.measurementNames[0]) } }
     fx { window.imageData.hierarchy.selectionModel.setSelectedObject(tile) }
@@ -190,11 +193,12 @@ drive = {
 
     fire('Show / hide heat map')
     legend(false)
-    told('hidden', true)
+    told('hidden', opaque())
     for (layer in (given('layers') ?: '').replace('_', ' ').split(';').findAll()) {
         fire('Show / hide heat map')
         press { pane -> fx { pane.lookupAll('.combo-box').each { box -> box.selectionModel.select(box.items.find { it.toString().startsWith(layer) }) } } }
         legend(true)
+        told('opacity of ' + layer, opaque())
         fx { window.viewer.setDownsampleFactor(4.0d) }
         snap('4-' + layer.replaceAll(/\W+/, '-').toLowerCase())
         fire('Show / hide heat map')

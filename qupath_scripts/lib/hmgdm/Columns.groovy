@@ -13,6 +13,7 @@ import java.util.concurrent.ExecutionException
 import java.util.concurrent.ExecutorService
 import java.util.concurrent.Executors
 import java.util.concurrent.Future
+import java.util.concurrent.ThreadFactory
 import java.util.function.BooleanSupplier
 import java.util.function.DoubleConsumer
 import java.util.zip.ZipEntry
@@ -24,10 +25,12 @@ import qupath.lib.objects.classes.PathClass
 /** Objects out of the columns that `hmgdm … --columns` writes; hmgdm_plugin/qupath/columns.py says what they are. */
 @CompileStatic
 class Columns {
-    static final int BLOCK = 10000
+    static final int BLOCK = 2000 // objects: arrays of more than half a megabyte are a burden to Java's memory
+    static final int WAITING = 8 // blocks that are read before they are needed: what waits is memory that has to be moved
 
     static List<PathObject> read(File file, DoubleConsumer progress, BooleanSupplier cancelled) {
-        ExecutorService threads = Executors.newFixedThreadPool(Math.max(1, Math.min(4, Runtime.getRuntime().availableProcessors())))
+        int cores = Math.max(1, Math.min(4, Runtime.getRuntime().availableProcessors()))
+        ExecutorService threads = Executors.newFixedThreadPool(cores, Columns.&behind as ThreadFactory)
         ZipFile zip = new ZipFile(file)
         try {
             return new Columns(zip).objects(threads, progress, cancelled)
@@ -37,6 +40,14 @@ class Columns {
             threads.shutdownNow()
             zip.close()
         }
+    }
+
+    /** A thread that gives way to the window, where the system knows such a thing (Windows and macOS do). */
+    private static Thread behind(Runnable work) {
+        Thread made = new Thread(work, 'hmgdm-columns')
+        made.setDaemon(true)
+        made.setPriority(Thread.MIN_PRIORITY)
+        made
     }
 
     private static JsonObject header(ZipFile zip) {
@@ -69,14 +80,14 @@ class Columns {
         ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN)
     }
 
-    private final ZipFile zip
     private final int count
     private final String[] names
     private final String[] measurements
     private final PathClass[] classes
+    private final InputStream id, kind, cls, name, rings, role, points, xy
+    private final InputStream[] numbers
 
     private Columns(ZipFile zip) {
-        this.zip = zip
         JsonObject head = header(zip)
         count = head.get('objects').getAsInt()
         names = texts(head.getAsJsonArray('names'))
@@ -89,6 +100,16 @@ class Columns {
             int colour = ColorTools.packRGB(rgb.get(0).getAsInt(), rgb.get(1).getAsInt(), rgb.get(2).getAsInt())
             classes[k] = PathClass.fromString(each.get('name').getAsString(), colour) // a colour that the project has stays
         }
+        id = member(zip, 'id')
+        kind = member(zip, 'kind')
+        cls = member(zip, 'class')
+        name = member(zip, 'name')
+        rings = member(zip, 'rings')
+        role = member(zip, 'role')
+        points = member(zip, 'points')
+        xy = member(zip, 'xy')
+        numbers = new InputStream[measurements.length]
+        for (int k = 0; k < numbers.length; k++) numbers[k] = member(zip, 'm' + k)
     }
 
     private static String[] texts(JsonArray array) {
@@ -99,34 +120,32 @@ class Columns {
     }
 
     private List<PathObject> objects(ExecutorService threads, DoubleConsumer progress, BooleanSupplier cancelled) {
-        InputStream id = member(zip, 'id'), kind = member(zip, 'kind'), cls = member(zip, 'class'), name = member(zip, 'name')
-        InputStream rings = member(zip, 'rings'), role = member(zip, 'role'), points = member(zip, 'points'), xy = member(zip, 'xy')
-        InputStream[] numbers = new InputStream[measurements.length]
-        for (int k = 0; k < numbers.length; k++) numbers[k] = member(zip, 'm' + k)
-        List<Future<List<PathObject>>> jobs = []
-        for (int at = 0; at < count; at += BLOCK) {
-            if (cancelled != null && cancelled.getAsBoolean()) throw new CancellationException()
-            int n = Math.min(BLOCK, count - at)
-            Block block = new Block(n: n, names: names, measurements: measurements, classes: classes)
-            block.id = take(id, 16 * n).order(ByteOrder.BIG_ENDIAN)
-            block.kind = take(kind, n)
-            block.cls = take(cls, 2 * n)
-            block.name = take(name, 4 * n)
-            block.rings = ints(take(rings, 4 * n))
-            int ringCount = sum(block.rings)
-            block.role = take(role, ringCount)
-            block.points = ints(take(points, 4 * ringCount))
-            block.xy = take(xy, 8 * sum(block.points))
-            block.numbers = new ByteBuffer[numbers.length]
-            for (int k = 0; k < numbers.length; k++) block.numbers[k] = take(numbers[k], 4 * n)
-            jobs.add(threads.submit(block))
-        }
+        Deque<Future<List<PathObject>>> jobs = new ArrayDeque<Future<List<PathObject>>>()
         List<PathObject> out = new ArrayList<PathObject>(count)
-        for (Future<List<PathObject>> job : jobs) {
+        for (int at = 0; at < count || !jobs.isEmpty(); at += BLOCK) {
             if (cancelled != null && cancelled.getAsBoolean()) throw new CancellationException()
-            out.addAll(job.get())
+            if (at < count) jobs.add(threads.submit(block(Math.min(BLOCK, count - at))))
+            if (at < count && jobs.size() < WAITING) continue
+            out.addAll(jobs.remove().get())
             if (progress != null) progress.accept(out.size() / (double) Math.max(count, 1))
         }
+        out
+    }
+
+    /** The next `n` objects of the columns. */
+    private Block block(int n) {
+        Block out = new Block(n: n, names: names, measurements: measurements, classes: classes)
+        out.id = take(id, 16 * n).order(ByteOrder.BIG_ENDIAN)
+        out.kind = take(kind, n)
+        out.cls = take(cls, 2 * n)
+        out.name = take(name, 4 * n)
+        out.rings = ints(take(rings, 4 * n))
+        int ringCount = sum(out.rings)
+        out.role = take(role, ringCount)
+        out.points = ints(take(points, 4 * ringCount))
+        out.xy = take(xy, 8 * sum(out.points))
+        out.numbers = new ByteBuffer[numbers.length]
+        for (int k = 0; k < numbers.length; k++) out.numbers[k] = take(numbers[k], 4 * n)
         out
     }
 

@@ -36,12 +36,23 @@ class Layers {
         ImageRegion.createInstance(x, y, Math.round(origin[0] + cell * width) - x as int, Math.round(origin[1] + cell * height) - y as int, 0, 0)
     }
 
-    /** The middle 96 % of the values, so that one stray tile does not swallow the colours. */
+    /** The middle 96 % of the values, at least a tenth of the larger apart; hmgdm_plugin/schema/shades.py says why. */
     static List<Double> range(float[] values) {
         def there = Ours.sorted(values)
         if (!there.length) return [0d, 1d]
-        def low = there[(int) (0.02 * (there.length - 1))] as double, high = there[(int) Math.ceil(0.98 * (there.length - 1))] as double
-        high > low ? [low, high] : [low - 0.5d, low + 0.5d]
+        def (low, high) = [0.02d, 0.98d].collect { between(there, it) }
+        double least = 0.1d * Math.max(Math.abs(low), Math.abs(high))
+        if (least > 0 && high - low >= least) return [low, high]
+        double middle = (low + high) / 2, half = (least ?: 1d) / 2
+        [middle - half, middle + half]
+    }
+
+    /** The value at a `share` of the sorted ones, between its neighbours where it falls there. */
+    private static double between(float[] sorted, double share) {
+        double place = share * (sorted.length - 1)
+        int below = (int) place
+        double from = sorted[below], to = sorted[Math.min(below + 1, sorted.length - 1)]
+        from + (place - below) * (to - from)
     }
 
     BufferedImage heat(String name, ColorMaps.ColorMap colours) {

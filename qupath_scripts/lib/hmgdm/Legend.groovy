@@ -25,14 +25,19 @@ import qupath.lib.gui.viewer.QuPathViewer
 /** A box in a corner of the viewer: what the colours mean, how opaque they are, and a way to put them away. */
 @CompileStatic
 class Legend {
-    static final String ID = 'hmgdm-legend'
+    static final String ID = 'hmgdm-legend', OPACITY = 'hmgdm-opacity'
 
     static Node find(QuPathViewer viewer) {
         for (Node each : viewer.getView().getChildren()) if (each.getId() == ID) return each
         null
     }
 
-    static void remove(QuPathViewer viewer) { viewer.getView().getChildren().removeIf { Node each -> each.getId() == ID } }
+    static void remove(QuPathViewer viewer) {
+        Node there = find(viewer)
+        if (there == null) return
+        (there.lookup('#' + OPACITY) as Slider).valueProperty().unbindBidirectional(viewer.getOverlayOptions().opacityProperty())
+        viewer.getView().getChildren().remove(there)
+    }
 
     /** A bar from `low` to `high`. */
     static Region bar(ColorMaps.ColorMap colours, double low, double high) {
@@ -88,11 +93,11 @@ class Legend {
         Button close = new Button('Hide')
         close.setOnAction { ActionEvent pressed -> Look.hide(viewer) }
         close.setStyle('-fx-font-size: 10; -fx-padding: 1 6 1 6;')
-        Slider opacity = new Slider(0.1, 1.0, (double) viewer.getOverlayOptions().getOpacity())
+        Slider opacity = new Slider(0, 1, 1) // the same as that of QuPath's toolbar, whichever is moved
+        opacity.setId(OPACITY)
         opacity.setPrefWidth(110)
-        opacity.valueProperty().addListener({ ObservableValue value, Number old, Number now ->
-            viewer.getOverlayOptions().setOpacity(now.floatValue())
-        } as ChangeListener<Number>)
+        opacity.valueProperty().bindBidirectional(viewer.getOverlayOptions().opacityProperty())
+        opacity.valueProperty().addListener({ ObservableValue value, Number old, Number now -> Look.remember(now.doubleValue()) } as ChangeListener<Number>)
         Label word = label('Opacity')
         word.setMinWidth(Region.USE_PREF_SIZE)
         close.setMinWidth(Region.USE_PREF_SIZE)

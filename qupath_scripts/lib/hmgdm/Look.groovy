@@ -3,6 +3,7 @@ package hmgdm
 import groovy.transform.CompileStatic
 import java.awt.image.BufferedImage
 import java.util.function.Supplier
+import javafx.beans.property.DoubleProperty
 import javafx.beans.value.ChangeListener
 import javafx.beans.value.ObservableValue
 import javafx.scene.layout.Region
@@ -54,7 +55,7 @@ class Look {
         viewer.getCustomOverlayLayers().add(new Picture(viewer, options, pictures))
         options.setShowPixelClassification(true)
         options.setShowDetections(false)
-        options.setOpacity(0.6f)
+        options.setOpacity(opacity())
         shown(viewer, title, key, remarks, before)
     }
 
@@ -66,10 +67,15 @@ class Look {
             options.setMeasurementMapper(mapper)
             options.setShowDetections(true)
             options.setFillDetections(true)
-            options.setOpacity(0.6f)
+            options.setOpacity(opacity())
         }
         shown(viewer, title, key, remarks, before)
     }
+
+    private static float opacity() { (Prefs.opacity() as DoubleProperty).get() as float }
+
+    /** How opaque the user wants our colours: so they are the next time, but never invisible from the start. */
+    static void remember(double opacity) { (Prefs.opacity() as DoubleProperty).set(Math.max(opacity, 0.1d)) }
 
     private static void shown(QuPathViewer viewer, String title, Supplier<Region> key, List<String> remarks, Look before) {
         Legend.show(viewer, title, key.get(), remarks, before)
@@ -81,10 +87,10 @@ class Look {
     static Look hide(QuPathViewer viewer) {
         OverlayOptions options = viewer.getOverlayOptions()
         Look before = Legend.find(viewer)?.getUserData() as Look
+        Legend.remove(viewer) // first: what is put back is not what the user chose for our colours
         if (before == null) before = new Look(options)
         else Calm.gently(viewer) { before.putBack(options) }
         viewer.getCustomOverlayLayers().removeIf { PathOverlay each -> each.getClass().getName() == Picture.getName() }
-        Legend.remove(viewer)
         viewer.forceOverlayUpdate()
         before
     }

@@ -1,7 +1,6 @@
 package hmgdm
 
 import javafx.application.Platform
-import org.codehaus.groovy.control.CompilationFailedException
 import qupath.lib.gui.QuPathGUI
 import qupath.lib.gui.prefs.PathPrefs
 
@@ -29,23 +28,7 @@ class Menu {
         entries(home).each { name, file -> window.installCommand("Extensions>${NAME}>${name}".toString()) { Talk.guarded { Entry.run(file as File) } } }
         Prefs.show(window)
         Open.watch(window)
-        warm(home)
-    }
-
-    /** Compile what the entries need while nobody waits: seconds that the first click would stand still. */
-    private static void warm(File home) {
-        def loader = Menu.classLoader
-        while (loader.parent != null && !(loader.class == GroovyClassLoader)) loader = loader.parent
-        Thread.startDaemon('hmgdm-warm') {
-            new File(home, 'lib/hmgdm').listFiles().findAll { it.name.endsWith('.groovy') }.each { file ->
-                synchronized (loader) { loader.loadClass('hmgdm.' + file.name.replace('.groovy', '')) }
-            }
-            entries(home).each { name, file ->
-                try {
-                    Entry.compiled(file as File)
-                } catch (CompilationFailedException said) { } // again where it is pressed
-            }
-        }
+        Warm.start(home, entries(home).collect { it[1] as File })
     }
 
     static void install(File home) {

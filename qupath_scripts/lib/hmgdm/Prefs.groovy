@@ -14,6 +14,8 @@ class Prefs {
     static offline() { PathPrefs.createPersistentPreference('hmgdm.offline', true) }
     static runs() { PathPrefs.createPersistentPreference('hmgdm.runs', '') } // empty: in the project, or at home
 
+    static opacity() { PathPrefs.createPersistentPreference('hmgdm.opacity', 0.6d) } // of our colours, as the user last had it
+
     /** Rows of the settings: property, kind of value, name, what it means. */
     static List<List> rows() {
         [

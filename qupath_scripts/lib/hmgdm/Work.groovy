@@ -51,6 +51,12 @@ class Work {
         dialog.show()
     }
 
+    /** On the window's thread: build what shows the progress once, and do not show it. */
+    static void rehearse(QuPathGUI window) {
+        ProgressDialog dialog = shown(window, Talk.TITLE, new Background(work: { null }))
+        dialog.getDialogPane().applyCss()
+    }
+
     private static ProgressDialog shown(QuPathGUI window, String title, Task task) {
         ProgressDialog dialog = new ProgressDialog(task)
         dialog.setTitle(Talk.TITLE)
