@@ -69,3 +69,7 @@ def test_a_layer_of_class_probabilities_is_shown_and_the_projects_colour_of_a_cl
     assert {"Heat map: p(benign)", "Heat map: p(malignant)"} <= set(back["layers"])
     assert "P(benign)" in back["legend"]
     assert back["colours"] == {"HMGDM: benign": 0x010203}, "the card says 0, 120, 0"
+
+
+def test_opacity_is_remembered_over_a_restart(starts):
+    assert starts["back"]["opacity"] == pytest.approx(0.35)

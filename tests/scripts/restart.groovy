@@ -57,6 +57,7 @@ colours = { window -> // the results brought in, a layer of probabilities shown,
     }
     assert waitFor(20) { legend() }
     facts.legend = legend()
+    facts.opacity = fx { window.viewer.overlayOptions.opacity }
     def tiles = fx { window.imageData.hierarchy.getAllObjects(false).findAll { it.name?.startsWith('tile ') } }
     facts.colours = tiles.collectEntries { [it.pathClass.toString(), ColorToolsFX.getDisplayedColorARGB(it) & 0xffffff] }
     fire('Show / hide heat map')
@@ -71,6 +72,7 @@ drive = {
         told('before')
         prepared()
         fx { window.runScript(new File(given('scripts'), 'install_menu.groovy'), null) }
+        evaluate(new File(given('scripts'), 'load.groovy'))('Look')[0].remember(0.35d) // as the slider of a legend does
     }
     waitFor(start == 'gone' ? 4 : 15) { entry('Remove this menu') != null } // 'gone': time to come back, were it to
     told('seen')

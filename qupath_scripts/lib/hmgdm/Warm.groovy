@@ -1,11 +1,15 @@
 package hmgdm
 
 import groovy.transform.CompileStatic
+import java.awt.Graphics2D
+import java.awt.image.BufferedImage
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import javafx.application.Platform
 import org.codehaus.groovy.control.CompilationFailedException
 import qupath.lib.gui.QuPathGUI
+import qupath.lib.gui.viewer.OverlayOptions
+import qupath.lib.gui.viewer.PathObjectPainter
 import qupath.lib.objects.PathDetectionObject
 import qupath.lib.objects.PathObject
 import qupath.lib.objects.classes.PathClass
@@ -45,7 +49,7 @@ class Warm {
         } catch (CompilationFailedException said) { } // said again where it is pressed
     }
 
-    /** Objects like those of a run, onto a slide that nobody sees. */
+    /** Objects like those of a run, onto a slide and a picture that nobody sees. */
     private static void rehearse() {
         List<PathObject> made = []
         for (int k = 0; k < ROUNDS; k++) made.addAll(block().call())
@@ -53,6 +57,10 @@ class Warm {
         nowhere.addObjects(made)
         for (int k = 0; k < 100; k++)
             nowhere.getObjectsForRegion(PathDetectionObject, ImageRegion.createInstance(k, 0, 9, 9, 0, 0), null)
+        Graphics2D picture = new BufferedImage(512, 512, BufferedImage.TYPE_INT_ARGB).createGraphics()
+        picture.scale(0.25d, 0.25d)
+        PathObjectPainter.paintSpecifiedObjects(picture, made, new OverlayOptions(), null, 4d)
+        picture.dispose()
     }
 
     private static Block block() {
