@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -35,8 +36,9 @@ if TYPE_CHECKING:
     from .nuclei import Nuclei
 
 T = TypeVar("T")
-_Job = tuple[Tile, "Future[Prepared]"]
+_Job = tuple[list[Tile], "Future[list[Prepared]]"]
 TILES_PER_BATCH = 8
+_TILES_PER_JOB = 4  # neighbours: the first is read cold, the pixels of the others are half decoded by then
 _HANDOVER_S = 0.0002  # of Python's lock; with its own 0.005, two threads slept two to three times as long
 
 
@@ -118,7 +120,7 @@ def encode_tiles(
     from ..graph.compiled import wait
 
     threads = workers or max((os.cpu_count() or 2) - 1, 1)
-    waiting: deque[_Job] = deque()
+    waiting, ahead = deque[_Job](), TILES_PER_BATCH // _TILES_PER_JOB + threads
     todo = iter(tiles)
     pool: Executor = _InTurn() if workers == 1 else ThreadPoolExecutor(threads)
     prepare = partial(_prepare, slide, model, events, with_outlines, nuclei, tissue)
@@ -128,29 +130,29 @@ def encode_tiles(
     try:
         ready: list[Prepared] = []
         while True:
-            while len(waiting) < TILES_PER_BATCH + 2 * threads and (tile := next(todo, None)) is not None:
-                waiting.append((tile, pool.submit(prepare, tile)))
+            while len(waiting) <= ahead and (job := list(islice(todo, _TILES_PER_JOB))):
+                waiting.append((job, pool.submit(prepare, job)))
             if not waiting:
                 break
-            ready.append(_oldest(waiting, prepare))
-            if len(ready) == TILES_PER_BATCH:
-                yield from _encode(ready, model, events)
-                ready = []
+            ready += _oldest(waiting, prepare)
+            while len(ready) >= TILES_PER_BATCH:
+                yield from _encode(ready[:TILES_PER_BATCH], model, events)
+                del ready[:TILES_PER_BATCH]
         yield from _encode(ready, model, events)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
         sys.setswitchinterval(handover_s)
 
 
-def _oldest(waiting: deque[_Job], prepare: Callable[[Tile], Prepared]) -> Prepared:
-    """Take the oldest tile; while a thread is still at it, do others that no thread has begun."""
+def _oldest(waiting: deque[_Job], prepare: Callable[[list[Tile]], list[Prepared]]) -> list[Prepared]:
+    """Take the oldest tiles; while a thread is still at them, do others that no thread has begun."""
     while not waiting[0][1].done():
         begun = next((number for number, (_, future) in enumerate(waiting) if future.cancel()), None)
         if begun is None:
             break
-        tile, done = waiting[begun][0], Future[Prepared]()
-        done.set_result(prepare(tile))
-        waiting[begun] = tile, done
+        job, done = waiting[begun][0], Future[list[Prepared]]()
+        done.set_result(prepare(job))
+        waiting[begun] = job, done
     return waiting.popleft()[1].result()
 
 
@@ -171,18 +173,33 @@ def _prepare(
     with_outlines: bool,
     nuclei: Nuclei | None,
     tissue: Tissue | None,
+    tiles: list[Tile],
+) -> list[Prepared]:
+    """Pixels, then graphs and outlines, of neighbouring tiles; runs in a thread."""
+    with events.timed("decode"):
+        images = [slide.read(tile.x_px, tile.y_px, tile.side_px, tile.size_px) for tile in tiles]
+    pairs = zip(tiles, images, strict=True)
+    return [_graph_of(slide.name, model, events, with_outlines, nuclei, tissue, tile, rgb) for tile, rgb in pairs]
+
+
+def _graph_of(
+    slide: str,
+    model: LoadedModel,
+    events: Events,
+    with_outlines: bool,
+    nuclei: Nuclei | None,
+    tissue: Tissue | None,
     tile: Tile,
+    rgb: NDArray[np.uint8],
 ) -> Prepared:
-    """Pixels, graph and outlines of one tile; runs in a thread."""
+    """Graph and outlines of one tile."""
     from ..graph.build import build
     from ..graph.nuclei import on_tissue
     from ..graph.outlines import outlines
 
-    with events.timed("decode"):
-        rgb = slide.read(tile.x_px, tile.y_px, tile.side_px, tile.size_px)
     with events.timed("graph"):
         own = None if nuclei is None else nuclei.map(tile)
-        graph, labels = build(rgb, tile, slide.name, model.card.graph, own)
+        graph, labels = build(rgb, tile, slide, model.card.graph, own)
         share, covered = 1.0, np.ones(graph.num_nodes, bool)
         if tissue is not None and not (where := tissue.under(tile)).all():
             share, covered = float(where.mean()), on_tissue(where, labels, own)
@@ -198,7 +215,7 @@ def _encode(ready: list[Prepared], model: LoadedModel, events: Events) -> Iterat
     """Run the network on graphs and hand each tile its part."""
     import torch
 
-    from ..model.batch import on_tissue
+    from ..model.batch import apart, on_tissue
     from ..schema.graph import batched
 
     if not ready:
@@ -213,32 +230,6 @@ def _encode(ready: list[Prepared], model: LoadedModel, events: Events) -> Iterat
         embedding = model.encoder.embed(latent)
         tokens, pooled, latent = embedding.tokens().cpu(), embedding.pooled().cpu(), latent.to("cpu")
     sizes = [item.graph.num_nodes for item in ready]
-    rows = zip(ready, _parts(latent), torch.split(tokens, sizes), pooled, novelty.tolist(), strict=True)
+    rows = zip(ready, apart(latent), torch.split(tokens, sizes), pooled, novelty.tolist(), strict=True)
     for item, alone, own, mean, far in rows:
         yield EncodedTile(item.tile, item.rgb, item.graph, item.outlines, alone, own, mean, far)
-
-
-def _parts(latent: LatentBatch) -> Iterator[LatentBatch]:
-    """Each graph of a batch as a batch of one; its vertices and edges lie together, so nothing is copied."""
-    import torch
-
-    from ..model.batch import LatentBatch
-
-    counts = [torch.bincount(of, minlength=latent.num_graphs).tolist() for of in (latent.batch, latent.edge_batch)]
-    first = last = 0  # vertex and edge
-    for number, (vertices, edges) in enumerate(zip(*counts, strict=True)):
-        v, e = slice(first, first + vertices), slice(last, last + edges)
-        yield LatentBatch(
-            x=latent.x[v],
-            edge_attr=latent.edge_attr[e],
-            edge_index=latent.edge_index[:, e] - first,
-            pos=latent.pos[v],
-            edge_pos=latent.edge_pos[e],
-            batch=torch.zeros(vertices, dtype=torch.int64),
-            edge_batch=torch.zeros(edges, dtype=torch.int64),
-            num_graphs=1,
-            kind=latent.kind[v],
-            area=None if latent.area is None else latent.area[v],
-            tissue=None if latent.tissue is None else latent.tissue[number : number + 1],
-        )
-        first, last = first + vertices, last + edges

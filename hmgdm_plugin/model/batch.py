@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -142,6 +142,28 @@ def side_by_side(batches: Sequence[LatentBatch]) -> LatentBatch:
         area=torch.cat(areas) if len(areas) == len(batches) else None,
         tissue=None if tissue is None else torch.cat(tissue),
     )
+
+
+def apart(batch: LatentBatch) -> Iterator[LatentBatch]:
+    """Each graph of `batch` as a batch of one; its vertices and edges lie together, so nothing is copied."""
+    counts = [torch.bincount(of, minlength=batch.num_graphs).tolist() for of in (batch.batch, batch.edge_batch)]
+    first = last = 0  # vertex and edge
+    for number, (vertices, edges) in enumerate(zip(*counts, strict=True)):
+        v, e = slice(first, first + vertices), slice(last, last + edges)
+        yield LatentBatch(
+            x=batch.x[v],
+            edge_attr=batch.edge_attr[e],
+            edge_index=batch.edge_index[:, e] - first,
+            pos=batch.pos[v],
+            edge_pos=batch.edge_pos[e],
+            batch=torch.zeros(vertices, dtype=torch.int64),
+            edge_batch=torch.zeros(edges, dtype=torch.int64),
+            num_graphs=1,
+            kind=batch.kind[v],
+            area=None if batch.area is None else batch.area[v],
+            tissue=None if batch.tissue is None else batch.tissue[number : number + 1],
+        )
+        first, last = first + vertices, last + edges
 
 
 def _starts(sizes: Sequence[int]) -> list[int]:

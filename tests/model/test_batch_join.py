@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from hmgdm_plugin.model.batch import LatentBatch, repeated, side_by_side
+from hmgdm_plugin.model.batch import LatentBatch, apart, repeated, side_by_side
 
 
 def _graph(seed: int, vertices: int, edges: list[tuple[int, int]]) -> LatentBatch:
@@ -36,3 +36,11 @@ def test_a_graph_beside_itself_is_that_graph_repeated() -> None:
     ours, theirs = side_by_side([one, one]), repeated(one, 2)
     for name in ("x", "edge_attr", "edge_index", "pos", "batch", "edge_batch", "area"):
         torch.testing.assert_close(getattr(ours, name), getattr(theirs, name))
+
+
+def test_graphs_put_side_by_side_come_apart_as_they_were() -> None:
+    graphs = [_graph(0, 3, [(0, 1), (1, 2)]), _graph(1, 2, []), _graph(2, 2, [(0, 1)])]
+    for one, again in zip(graphs, apart(side_by_side(graphs)), strict=True):
+        assert again.num_graphs == 1
+        for name in ("x", "edge_attr", "edge_index", "pos", "edge_pos", "batch", "edge_batch", "kind", "area"):
+            torch.testing.assert_close(getattr(again, name), getattr(one, name), rtol=0, atol=0)
