@@ -113,8 +113,9 @@ def _batches(case: Case, folder: Path, attributes: int) -> list[LatentBatch]:
     if case.graphs == "random":
         return [batch_of(random_shapes(case.batch), attributes)]
     shapes, chance = read_shapes(folder / "real.npz"), random.Random(0)
-    different = 32 if case.batch * attributes < 1e5 else 3
-    return [batch_of(chance.sample(shapes, min(case.batch, REAL)), attributes, seed) for seed in range(different)]
+    different = 32 if case.batch * attributes < 3e4 else 3
+    draw = chance.sample if case.batch <= len(shapes) else chance.choices
+    return [batch_of(draw(shapes, k=case.batch), attributes, seed) for seed in range(different)]
 
 
 def _rss_gb() -> float:
