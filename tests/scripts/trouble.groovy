@@ -17,6 +17,8 @@ try {
         Prefs.program().set(file.path)
         tell(file.name) { Program.version() }
     }
+    Prefs.program().set("\"${new File(folder, 'version-good').path}\"".toString())
+    tell('copied as path') { Program.version() }
     Prefs.program().set(new File(folder, 'none at all').path)
     tell('missing') { Program.version() }
     folder.listFiles().findAll { it.name.startsWith('run-') }.sort().each { file ->

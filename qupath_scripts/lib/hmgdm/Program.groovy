@@ -9,7 +9,7 @@ class Program {
 
     /** The command that starts it, as a list of arguments. */
     static List<String> command() {
-        def set = Prefs.program().get()?.trim()
+        def set = Prefs.program().get()?.trim()?.replaceFirst(/^"(.*)"$/, '$1') // as Windows copies a path
         if (set) return [checked(new File(set), 'correct it in Extensions > H-MGDM > Settings')]
         def found = places().find { it.isFile() && it.canExecute() }
         if (found == null)
