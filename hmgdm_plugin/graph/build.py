@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from ..schema.settings import GraphSettings
 from ..schema.space import Tile
 from .adjacency import Members, bands, edge_list, regions
 from .colour import blur, planes_of
-from .descriptors import describe, planes_for
+from .descriptors import LAYERS, describe, planes_for
 from .merging import merge
 from .nuclei import NucleusMap, joined
 from .superpixels import slic
@@ -74,10 +75,11 @@ def build(
     import torch
 
     rgb = np.ascontiguousarray(rgb)
-    planes = planes_of(rgb)
+    room = _ROOM.of((LAYERS, *rgb.shape[:2]))
+    planes = planes_of(rgb, room[:5])
     labels, count = partition(rgb, planes, settings)
     edges = edge_list(labels, count)
-    picture = _Picture(rgb, *planes_for(rgb, planes), tile, settings)
+    picture = _Picture(rgb, *planes_for(rgb, planes, room), tile, settings)
     vertex = picture.looked_at(regions(labels, count), settings.window_px)
     edge = picture.looked_at(bands(labels, edges, count, settings.band_px), settings.window_px)
     kind = torch.full((count,), TISSUE, dtype=torch.uint8)
@@ -100,6 +102,21 @@ def build(
         mpp=tile.mpp,
     )
     return graph, labels
+
+
+class _Room(threading.local):
+    """Memory for the planes of a tile, each thread's own, for one tile after the other: fresh pages take time."""
+
+    array: NDArray[np.float32] | None = None
+
+    def of(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """An array of that shape with anything in it, the same as before where the shape is."""
+        if self.array is None or self.array.shape != shape:
+            self.array = np.empty(shape, np.float32)
+        return self.array
+
+
+_ROOM = _Room()
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,9 +102,9 @@ def _blur(planes, taps, radius, line, rows, out):  # type: ignore[no-untyped-def
                     target[x] = target[x] + t0 * rows[y0, x] + t1 * rows[y1, x] + t2 * rows[y2, x] + t3 * rows[y3, x]
 
 
-def planes_of(rgb: NDArray[np.uint8]) -> FloatPlane:
-    """RGB (H, W, 3) uint8 as float32 planes (5, H, W): L, a, b, haematoxylin, eosin."""
-    out = np.empty((5, *rgb.shape[:2]), np.float32)
+def planes_of(rgb: NDArray[np.uint8], out: FloatPlane | None = None) -> FloatPlane:
+    """RGB (H, W, 3) uint8 as float32 planes (5, H, W), in `out` where it is given: L, a, b, haematoxylin, eosin."""
+    out = np.empty((5, *rgb.shape[:2]), np.float32) if out is None else out
     _lab_and_stains(np.ascontiguousarray(rgb), LINEAR, CUBE, XYZ, DENSITY, UNMIX, out)
     return out
 

@@ -17,6 +17,7 @@ from .colour import blur
 from .texture import RING_1, RING_2, TABLE_1, TABLE_2, dark_regions, patterns, peaks, rough_areas
 
 _MOMENTS = ("lightness", "red-green", "blue-yellow", "haematoxylin", "eosin", "gradient", "fine", "middle", "coarse")
+LAYERS = 12  # planes of float32 that `describe` reads
 _STAIN_EDGES = np.array([0.05, 0.15, 0.3], np.float32)
 _NUCLEUS_PX = 2.5, 5.0  # sigmas of the difference of Gaussians that answers to nuclei at 0.5 um/px
 _SEED_RADIUS_PX = 4
@@ -42,7 +43,9 @@ NAMES: tuple[str, ...] = (
 )
 
 
-def planes_for(rgb: NDArray[np.uint8], planes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+def planes_for(
+    rgb: NDArray[np.uint8], planes: NDArray[np.float32], room: NDArray[np.float32] | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Texture planes of a tile.
 
     Parameters
@@ -50,10 +53,12 @@ def planes_for(rgb: NDArray[np.uint8], planes: NDArray[np.float32]) -> tuple[NDA
     rgb : (H, W, 3) uint8
     planes : (5, H, W) float32
         L, a, b, haematoxylin, eosin.
+    room : (LAYERS, H, W) float32, optional
+        Becomes `smooth`; its first five are `planes`.
 
     Returns
     -------
-    smooth : (12, H, W) float32
+    smooth : (LAYERS, H, W) float32
         The nine planes of which mean and spread are taken, the rough nuclear area, near and wide coherence.
     coded : (2, H, W) uint8
         Patterns of 8 and 16 pixels as one number; levels of haematoxylin and eosin (2 bits each) with dark blob,
@@ -67,8 +72,8 @@ def planes_for(rgb: NDArray[np.uint8], planes: NDArray[np.float32]) -> tuple[NDA
     seeds = peaks(blobs, 0.0, _SEED_RADIUS_PX) & dark
     pale = peaks(-blobs, _PALE_BLOB, _SEED_RADIUS_PX) & (1 - dark)
     areas = rough_areas(dark, seeds, labels, count)
-    smooth, coded = np.empty((12, *grey.shape), np.float32), np.empty((2, *grey.shape), np.uint8)
-    smooth[:5] = planes
+    coded = np.empty((2, *grey.shape), np.uint8)
+    smooth = np.concatenate([planes, np.empty((LAYERS - 5, *grey.shape), np.float32)]) if room is None else room
     rings = patterns(grey, ((RING_1, TABLE_1), (RING_2, TABLE_2)))
     coherence(fine, smooth[10:])
     _layers(fine, small, blobs, areas, labels, dark, seeds, pale, rings, _STAIN_EDGES, smooth, coded)
@@ -196,5 +201,5 @@ def describe(smooth: NDArray[np.float32], coded: NDArray[np.uint8], members: Mem
     """Descriptors (K, len(NAMES)) float16 of the entities or bands in `members`."""
     rows, times = np.zeros((len(members), len(NAMES)), np.float32), np.empty((2, 256), np.int32)
     width = smooth.shape[2]
-    _describe(smooth.reshape(12, -1), coded.reshape(2, -1), members.pixels, members.offsets, width, times, rows)
+    _describe(smooth.reshape(LAYERS, -1), coded.reshape(2, -1), members.pixels, members.offsets, width, times, rows)
     return rows.astype(np.float16)
