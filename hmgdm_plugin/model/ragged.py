@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from .threads import together
 
 Ints = NDArray[np.int64]
 
@@ -50,16 +51,7 @@ class Ragged:
         threads = min(torch.get_num_threads(), len(pairs))
         cuts = np.searchsorted(pairs, pairs[-1] * np.arange(1, threads) / threads)
         parts = [np.array(part) for part in zip([0, *cuts], [*cuts, len(pairs)], strict=True)]
-        calls = [(*values, *rows, heads, part, *more) for part in parts]
-        others = [_pool(threads - 1).submit(kernel, *each) for each in calls[1:]]
-        kernel(*calls[0])
-        for each in others:
-            each.result()
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, "attention")
+        together([partial(kernel, *values, *rows, heads, part, *more) for part in parts])
 
 
 def _sorted(owners: Tensor, count: int) -> tuple[Ints, Ints]:
