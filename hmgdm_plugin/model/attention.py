@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from .halves import mix_halves, unmix_halves
 from .layers import Linear, Mlp, linears
 from .mixing import mix, unmix
 from .ragged import Ragged
 from .slots import Pairing
+from .tiles import HALVES
 
 Norms = tuple[nn.LayerNorm | None, nn.LayerNorm | None]  # of queries and of keys
 
@@ -55,7 +57,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, pairing: Pairing, heads: int) -> Ten
 
 
 def attend_compiled(q: Tensor, k: Tensor, v: Tensor, pairing: Pairing, heads: int) -> Tensor:
-    """The same by kernels of our own on a processor, worked out in float32."""
+    """The same by kernels of our own on a processor; in float32 where it has no products of bfloat16."""
     return _Compiled.apply(q, k, v, pairing.ragged, heads)  # type: ignore[no-untyped-call]
 
 
@@ -76,8 +78,10 @@ class _Compiled(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, ragged: Ragged, heads: int) -> Tensor:
-        out, tops = q.new_zeros(q.shape, dtype=torch.float32), q.new_empty(q.shape[0], heads, dtype=torch.float32)
-        ragged.run(mix, _arrays(q, k, v), heads, _arrays(out, tops))
+        ctx.halved = HALVES and q.dtype == k.dtype == v.dtype == torch.bfloat16 and q.shape[1] // heads % 2 == 0
+        kernel, arrays, whole = (mix_halves, _words, q.dtype) if ctx.halved else (mix, _arrays, torch.float32)
+        out, tops = q.new_zeros(q.shape, dtype=whole), q.new_empty(q.shape[0], heads, dtype=torch.float32)
+        ragged.run(kernel, arrays(q, k, v), heads, (*arrays(out), tops.numpy()))
         out = out.to(q.dtype)
         ctx.save_for_backward(q, k, v, out, tops)
         ctx.ragged, ctx.heads = ragged, heads
@@ -86,14 +90,22 @@ class _Compiled(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         q, k, v, out, tops = ctx.saved_tensors
-        grads = [each.new_zeros(each.shape, dtype=torch.float32) for each in (q, k, v)]
-        ctx.ragged.run(unmix, _arrays(q, k, v), ctx.heads, _arrays(out, tops, grad, *grads))
+        kernel, arrays, whole = (unmix_halves, _words, q.dtype) if ctx.halved else (unmix, _arrays, torch.float32)
+        grads = [each.new_zeros(each.shape, dtype=whole) for each in (q, k, v)]
+        ctx.ragged.run(
+            kernel, arrays(q, k, v), ctx.heads, (*arrays(out), tops.numpy(), *arrays(grad.to(q.dtype), *grads))
+        )
         return grads[0].to(q.dtype), grads[1].to(k.dtype), grads[2].to(v.dtype), None, None
 
 
 def _arrays(*tensors: Tensor) -> tuple[Any, ...]:
     """As numpy arrays, float32; of float32, the same memory."""
     return tuple(each.detach().float().contiguous().numpy() for each in tensors)
+
+
+def _words(*tensors: Tensor) -> tuple[Any, ...]:
+    """The memory of bfloat16, two numbers that follow each other in a word."""
+    return tuple(each.detach().contiguous().view(torch.int32).numpy() for each in tensors)
 
 
 class FeedForward(nn.Module):

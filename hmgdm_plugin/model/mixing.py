@@ -22,7 +22,7 @@ SERIES = tuple(np.float32(LN_2**n / f) for n, f in enumerate((1, 1, 2, 6, 24, 12
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)
-def _greatest(numbers: Any, row: int, count: int, bits: Any) -> Any:
+def greatest(numbers: Any, row: int, count: int, bits: Any) -> Any:
     """Greatest of the first `count` of a row, compared as whole numbers: those are compared many at a time."""
     most = np.int32(-SIGN)
     for column in range(count):
@@ -63,7 +63,7 @@ def _gather(values: Any, rows: Any, first: int, count: int, at: int, depth: int,
 def _gather_turned(values: Any, rows: Any, first: int, count: int, at: int, depth: int, to: Any) -> None:
     """The same, transposed, with zeros up to a whole vector."""
     for each in range(depth):
-        to[each, count : _up(count)] = 0
+        to[each, count : up(count)] = 0
     for number in range(count):
         row = rows[first + number]
         for each in range(depth):
@@ -71,7 +71,7 @@ def _gather_turned(values: Any, rows: Any, first: int, count: int, at: int, dept
 
 
 @njit(cache=True, nogil=True)
-def _up(count: int) -> Any:
+def up(count: int) -> Any:
     """`count`, rounded up to whole vectors."""
     return -(-count // LANES) * LANES
 
@@ -95,11 +95,11 @@ def mix(
     Rows of graph g are ``asking[starts[g] : starts[g + 1]]`` and ``asked[bounds[g] : bounds[g + 1]]``; `items` are the
     first and the last but one of all graphs times heads. Where a graph has no keys, its queries get zeros.
     """
-    depth, widest = q.shape[1] // heads, _up(np.diff(bounds).max() + 1)
+    depth, widest = q.shape[1] // heads, up(np.diff(bounds).max() + 1)
     scale = LOG2_E / np.float32(np.sqrt(depth))
-    turned, values = memory(depth, widest), memory(widest, _up(depth))
+    turned, values = memory(depth, widest), memory(widest, up(depth))
     weights, powers = memory(BLOCK, widest), memory(BLOCK, widest)
-    block, mixed = memory(BLOCK, _up(depth)), memory(BLOCK, _up(depth))
+    block, mixed = memory(BLOCK, up(depth)), memory(BLOCK, up(depth))
     for item in range(items[0], items[1]):
         graph, head = item // heads, item % heads
         at, count = head * depth, bounds[graph + 1] - bounds[graph]
@@ -111,7 +111,7 @@ def mix(
             block *= scale
             multiply(weights, block, turned, few, depth, count, 0)
             for line in range(few):
-                top = _greatest(weights, line, count, weights.view(np.int32))
+                top = greatest(weights, line, count, weights.view(np.int32))
                 total = _weigh(weights, line, count, top, powers, powers.view(np.int32))
                 tops[asking[first + line], head] = top + np.log2(total)
                 powers[line, 0] = np.float32(1) / total
@@ -140,8 +140,8 @@ def unmix(
     to_v: Any,
 ) -> None:
     """Fill `to_q`, `to_k`, `to_v` from what `mix` took and gave, and the gradient of its `out`."""
-    depth, widest = q.shape[1] // heads, _up(np.diff(bounds).max() + 1)
-    scale, deep = np.float32(1) / np.float32(np.sqrt(depth)), _up(depth)
+    depth, widest = q.shape[1] // heads, up(np.diff(bounds).max() + 1)
+    scale, deep = np.float32(1) / np.float32(np.sqrt(depth)), up(depth)
     turned, keys, values = memory(depth, widest), memory(widest, deep), memory(depth, widest)
     sum_k, sum_v = memory(deep, widest), memory(deep, widest)
     weights, change, powers = memory(BLOCK, widest), memory(BLOCK, widest), memory(BLOCK, widest)
@@ -152,8 +152,8 @@ def unmix(
         _gather_turned(k, asked, bounds[graph], count, at, depth, turned)
         _gather_turned(v, asked, bounds[graph], count, at, depth, values)
         _gather(k, asked, bounds[graph], count, at, depth, keys)
-        sum_k[:, : _up(count)] = 0
-        sum_v[:, : _up(count)] = 0
+        sum_k[:, : up(count)] = 0
+        sum_v[:, : up(count)] = 0
         for first in range(starts[graph], starts[graph + 1], BLOCK):
             few = min(BLOCK, starts[graph + 1] - first)
             _gather(q, asking, first, few, at, depth, block)

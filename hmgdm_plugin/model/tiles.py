@@ -1,9 +1,12 @@
-"""Products of small matrices in float32, compiled once for all shapes.
+"""Products of small matrices in float32 or bfloat16, compiled once for all shapes.
 
 A library of matrix products pays for large matrices, or compiles for every new shape. Attention inside small graphs is
 many thin products, and no two batches have the same: here a tile of the result stays in the registers of the processor
 while the inner dimension runs through. numba has no such thing by itself, so that the tile is written in the language
 of its compiler; half to nine tenths of what the processor can do, from some dozen rows on.
+
+In bfloat16 two numbers that follow each other along the inner dimension share a word of 32 bits (int32), and one
+instruction multiplies both and adds them to a sum in float32: half as many steps of the same form.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from llvmlite import ir
-from numba import njit, types
+from numba import config, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -21,15 +24,35 @@ FULL = torch.backends.cpu.get_cpu_capability() == "AVX512"
 LANES = 16 if FULL else 8  # numbers in a vector
 HIGH = 8 if FULL else 4  # rows of a tall tile; a wide one has half as many
 WIDE = 4  # vectors in a row of a wide tile, a tall one has half as many: more than the registers hold would be slower
+HALVES = (
+    FULL and torch.cpu._is_avx512_bf16_supported() and not getattr(config, "CPU_NAME", None)
+)  # has that instruction
 FLOAT, INT = ir.FloatType(), ir.IntType(32)
-VECTOR = ir.VectorType(FLOAT, LANES)
+VECTOR, WORDS = ir.VectorType(FLOAT, LANES), ir.VectorType(INT, LANES)
+
+
+class Half(ir.Type):
+    """bfloat16, which llvmlite does not name."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Half)
+
+    def __hash__(self) -> int:
+        return hash(Half)
+
+
+PAIRS = ir.VectorType(Half(), 2 * LANES)
 
 
 def _tile(high: int, width: int) -> Any:
     """Function that puts a tile of `high` rows and `width` vectors where it belongs: ``to (+)= coef @ rows``.
 
     Takes addresses and steps in bytes: of the tile and its rows; of rows and the step between them; of coefficients
-    and the steps across and along their rows; the inner dimension; and whether to add to what is there.
+    and the steps across and along their rows; the inner dimension; whether to add to what is there; and a number of the
+    type of the rows.
     """
 
     @intrinsic
@@ -44,31 +67,39 @@ def _tile(high: int, width: int) -> Any:
         along: Any,
         depth: Any,
         add: Any,
+        number: Any,
     ) -> Any:
-        return types.void(*[types.intp] * 9), lambda _, builder, __, given: _called(builder, high, width, given)
+        half = number == types.int32
+        return types.void(*[types.intp] * 9, number), lambda _, builder, __, given: _called(
+            builder, high, width, half, given[:-1]
+        )
 
     return tile
 
 
-def _called(builder: Any, high: int, width: int, given: Any) -> Any:
+def _called(builder: Any, high: int, width: int, half: bool, given: Any) -> Any:
     """Call the tile as a function of its own, written where it is not there yet."""
-    name, kind = f"tile_{high}_{width}", ir.FunctionType(ir.VoidType(), [each.type for each in given])
+    name, kind = (
+        f"tile_{high}_{width}{'_half' if half else ''}",
+        ir.FunctionType(ir.VoidType(), [each.type for each in given]),
+    )
     function = cgutils.get_or_insert_function(builder.module, kind, name)
     if function.is_declaration:
         function.linkage = "internal"
         function.attributes.add("noinline")  # else it is compiled again at each of its uses
         inside = ir.IRBuilder(function.append_basic_block())
-        _write(inside, high, width, function.args)
+        _write(inside, high, width, half, function.args)
         inside.ret_void()
     builder.call(function, given)
     return ir.Constant(ir.IntType(8).as_pointer(), None)
 
 
-def _write(builder: Any, high: int, width: int, given: Any) -> None:
+def _write(builder: Any, high: int, width: int, half: bool, given: Any) -> None:
     """Write the tile with `builder`; `given` are its arguments, see `_tile`."""
+    number_kind, kind = (INT, WORDS) if half else (FLOAT, VECTOR)
     to, to_step, rows, step, coef, across, along, depth, add = given
     lines = [builder.add(to, builder.mul(to_step, to.type(line))) for line in range(high)]
-    places = [[_at(builder, line, VECTOR, LANES * 4 * number) for number in range(width)] for line in lines]
+    places = [[at(builder, line, VECTOR, LANES * 4 * number) for number in range(width)] for line in lines]
     sums = [[cgutils.alloca_once_value(builder, ir.Constant(VECTOR, [0.0] * LANES)) for _ in line] for line in places]
     pairs = [pair for each in zip(sums, places, strict=True) for pair in zip(*each, strict=True)]
     with builder.if_then(builder.icmp_signed("!=", add, to.type(0))):
@@ -76,27 +107,36 @@ def _write(builder: Any, high: int, width: int, given: Any) -> None:
             builder.store(builder.load(place, align=4), total)
     with cgutils.for_range(builder, depth) as loop:
         row = builder.add(rows, builder.mul(step, loop.index))
-        own = [builder.load(_at(builder, row, VECTOR, LANES * 4 * number), align=4) for number in range(width)]
+        own = [builder.load(at(builder, row, kind, LANES * 4 * number), align=4) for number in range(width)]
         column = builder.add(coef, builder.mul(along, loop.index))
         for number, line in enumerate(sums):
-            factor = _spread(builder, _at(builder, builder.add(column, builder.mul(across, to.type(number))), FLOAT, 0))
+            place = at(builder, builder.add(column, builder.mul(across, to.type(number))), number_kind, 0)
+            factor = spread(builder, builder.load(place, align=4))
             for total, each in zip(line, own, strict=True):
-                more = builder.fmul(factor, each, flags=["contract"])
-                builder.store(builder.fadd(builder.load(total), more, flags=["contract"]), total)
+                builder.store(_added(builder, builder.load(total), factor, each, half), total)
     for total, place in pairs:
         builder.store(builder.load(total), place, align=4)
 
 
-def _at(builder: Any, address: Any, kind: Any, shift: int) -> Any:
+def _added(builder: Any, total: Any, factor: Any, row: Any, half: bool) -> Any:
+    """``total + factor * row``."""
+    if not half:
+        return builder.fadd(total, builder.fmul(factor, row, flags=["contract"]), flags=["contract"])
+    kind = ir.FunctionType(VECTOR, [VECTOR, PAIRS, PAIRS])
+    dot = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512bf16.dpbf16ps.512")
+    return builder.call(dot, [total, builder.bitcast(factor, PAIRS), builder.bitcast(row, PAIRS)])
+
+
+def at(builder: Any, address: Any, kind: Any, shift: int) -> Any:
     """Pointer to a `kind` that lies `shift` bytes behind an address."""
     return builder.inttoptr(builder.add(address, address.type(shift)), kind.as_pointer())
 
 
-def _spread(builder: Any, place: Any) -> Any:
-    """Vector of the number at `place`."""
-    nothing = ir.Constant(VECTOR, ir.Undefined)
-    first = builder.insert_element(nothing, builder.load(place, align=4), INT(0))
-    return builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(INT, LANES), [0] * LANES))
+def spread(builder: Any, number: Any) -> Any:
+    """Vector of a `number` over and over."""
+    nothing = ir.Constant(ir.VectorType(number.type, LANES), ir.Undefined)
+    first = builder.insert_element(nothing, number, INT(0))
+    return builder.shuffle_vector(first, nothing, ir.Constant(WORDS, [0] * LANES))
 
 
 _wide, _tall, _thin = _tile(HIGH // 2, WIDE), _tile(HIGH, WIDE // 2), _tile(HIGH, 1)
@@ -104,28 +144,37 @@ _wide, _tall, _thin = _tile(HIGH // 2, WIDE), _tile(HIGH, WIDE // 2), _tile(HIGH
 
 @njit(cache=True, nogil=True)
 def multiply(to: Any, coef: Any, rows: Any, high: int, depth: int, wide: int, add: int) -> None:
-    """``to[:high, :wide] (+)= coef[:high, :depth] @ rows[:depth, :wide]``, all float32.
+    """``to[:high, :wide] (+)= coef[:high, :depth] @ rows[:depth, :wide]``, all float32; or `coef` and `rows` words.
 
     `high` is rounded up to a multiple of `HIGH`, `wide` to one of `LANES`: the memory has to be there. Numbers of a row
     lie side by side in `to` and `rows`, anyhow in `coef`.
     """
-    first, step = to.ctypes.data, to.strides[0]
-    source, below = rows.ctypes.data, rows.strides[0]
     across, along = coef.strides
+    size, nothing = (high, depth, wide), rows.dtype.type(0)
+    first, source = to.ctypes.data, rows.ctypes.data
+    _multiply(first, to.strides[0], source, rows.strides[0], coef.ctypes.data, across, along, size, add, nothing)
+
+
+@njit(cache=True, nogil=True)
+def _multiply(
+    first: Any, step: Any, source: Any, below: Any, coef: Any, across: Any, along: Any, size: Any, add: Any, kind: Any
+) -> None:
+    """The same of addresses, so that it is compiled once for arrays of any layout."""
+    high, depth, wide = size
     for line in range(0, high, HIGH):
-        place, factors = first + line * step, coef.ctypes.data + line * across
+        place, factors = first + line * step, coef + line * across
         halfway, half = HIGH // 2 * step, HIGH // 2 * across
         column = 0
         while column + WIDE * LANES <= wide:
             here, own = place + 4 * column, source + 4 * column
-            _wide(here, step, own, below, factors, across, along, depth, add)
-            _wide(here + halfway, step, own, below, factors + half, across, along, depth, add)
+            _wide(here, step, own, below, factors, across, along, depth, add, kind)
+            _wide(here + halfway, step, own, below, factors + half, across, along, depth, add, kind)
             column += WIDE * LANES
         while column + WIDE // 2 * LANES <= wide:
-            _tall(place + 4 * column, step, source + 4 * column, below, factors, across, along, depth, add)
+            _tall(place + 4 * column, step, source + 4 * column, below, factors, across, along, depth, add, kind)
             column += WIDE // 2 * LANES
         while column < wide:
-            _thin(place + 4 * column, step, source + 4 * column, below, factors, across, along, depth, add)
+            _thin(place + 4 * column, step, source + 4 * column, below, factors, across, along, depth, add, kind)
             column += LANES
 
 

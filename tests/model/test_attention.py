@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch_geometric.utils import to_dense_batch
 
+from hmgdm_plugin.model import attention
 from hmgdm_plugin.model.attention import GraphAttention, attend, attend_compiled, attend_fused
 from hmgdm_plugin.model.slots import WASTE, Pairing
 
@@ -72,6 +73,15 @@ def test_12_graphs_without_keys_or_queries_do_not_spoil_the_rest():
     assert module(queries[:0], keys[:0], Pairing(nobody, nobody, 2)).shape == (0, 8)
 
 
+@pytest.fixture(params=["products of bfloat16", "worked out in float32"])
+def halves(request, monkeypatch):
+    whole = request.param == "worked out in float32"
+    if not whole and not attention.HALVES:
+        pytest.skip("a processor without products of bfloat16")
+    monkeypatch.setattr(attention, "HALVES", not whole)
+
+
+@pytest.mark.usefixtures("halves")
 def test_12_bfloat16_weights_are_those_of_float32_but_for_rounding():
     q, k, v = (each.detach().float().bfloat16().requires_grad_() for each in rows(10, 9, 9))
     pairing = Pairing(QUERIES, KEYS, 6)
@@ -82,6 +92,35 @@ def test_12_bfloat16_weights_are_those_of_float32_but_for_rounding():
     grads = [torch.autograd.grad(out.float().square().sum(), (q, k, v)) for out in (half, whole)]
     for one, two in zip(*grads, strict=True):
         torch.testing.assert_close(one, two, atol=0.1, rtol=0.1)
+
+
+@pytest.mark.usefixtures("halves")
+@pytest.mark.parametrize(("depth", "scale"), [(16, 1.0), (16, 30.0), (38, 1.0), (7, 1.0)])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_12_bfloat16_is_float64_but_for_rounding_at_any_size(depth, scale, threads, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    counts = torch.tensor([1, 70, 33, 0, 5]), torch.tensor([130, 17, 601, 4, 0])
+    query_batch, key_batch = (torch.arange(5).repeat_interleave(count) for count in counts)
+    key_batch = key_batch[torch.randperm(len(key_batch))]
+    sizes = ((len(query_batch), scale), (len(key_batch), 1.0), (len(key_batch), 1.0))
+    q, k, v = ((size * torch.randn(n, 2 * depth)).bfloat16().requires_grad_() for n, size in sizes)
+    got = attend_compiled(q, k, v, Pairing(query_batch, key_batch, 5), 2)
+    wanted = dense(q.double(), k.double(), v.double(), query_batch, key_batch, 2)
+    grads = [torch.autograd.grad(out, (q, k, v), torch.ones_like(out)) for out in (got, wanted)]
+    for one, two in [(got, wanted), *zip(*grads, strict=True)]:
+        assert one.dtype == torch.bfloat16
+        assert (one.double() - two.double()).norm() < 0.01 * max(two.double().norm(), 1e-3)
+    assert not got[query_batch == 4].any()  # has no keys
+
+
+@pytest.mark.usefixtures("halves")
+def test_12_what_is_no_number_stays_so_in_its_graph_alone():
+    q, k, v = (torch.randn(40, 32).bfloat16() for _ in range(3))
+    k[3, 5] = torch.nan
+    batch = torch.arange(2).repeat_interleave(20)
+    got = attend_compiled(q, k, v, Pairing(batch, batch, 2), 2)
+    assert got[:20, :16].isnan().all()
+    assert got[20:].isfinite().all()
 
 
 def test_blocks_hold_every_row_once_and_waste_little():
