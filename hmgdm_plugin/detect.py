@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .analysis.detector import Search
     from .qupath.geojson import Feature
 
-SECONDS_TO_START, PIXELS_PER_SECOND, NUCLEI_PER_MM2 = 6.0, 4e6, 3_500
+SECONDS_TO_START, PIXELS_PER_SECOND = 6.0, 4e6
 START_MB, THREAD_MB, NUCLEUS_BYTES = 560, 170, 250
 
 
@@ -77,6 +77,8 @@ def _features(search: Search, counted: Counted, options: NucleiOptions, events: 
 
 def _estimate(searches: Sequence[Search], options: NucleiOptions, events: Events) -> Mapping[str, Any]:
     """Say what a run would do and cost; figures: `docs/benchmarks.md`."""
+    from .analysis.detector import NUCLEI_PER_MM2
+
     events.note(options.model_dump_json(indent=2))
     pixels, tissue_mm2 = 0, 0.0
     for search in searches:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import shapely
 from PIL import Image
 
+from hmgdm_plugin.analysis.plan import estimate
 from hmgdm_plugin.embed import embed
 from hmgdm_plugin.explain import explain
 from hmgdm_plugin.predict import predict
@@ -129,6 +131,18 @@ def test_one_file_for_several_slides_is_refused(case: Path, tmp_path: Path) -> N
             Events(),
         )
     assert not (tmp_path / "r").exists()
+
+
+def test_a_dry_run_reckons_with_the_nuclei_that_it_knows_of(case: Path, tmp_path: Path) -> None:
+    options = {"slides": (case / "case.png",), "mpp": 0.5, "min_tissue": 0.0, "results_dir": tmp_path, "dry_run": True}
+    asked = (("none", 0), (str(case / "cells.geojson"), 18), (str(case / "labels"), "as many as the label images hold"))
+    for nuclei, number in asked:
+        assert predict(PredictOptions(**options, nuclei=nuclei), Events())["nuclei"] == number
+    assert predict(PredictOptions(**options), Events())["nuclei"] > 0, "what the detector may find"
+    plan = SimpleNamespace(tiles=range(2517), expected=1_000_000)
+    said = estimate([plan], load("hmgdm-small"), PredictOptions(**options), Events())
+    assert 966 <= said["memory_mb"] < 1.1 * 966, "measured: docs/benchmarks.md"
+    assert said["objects"] > 1_000_000
 
 
 def test_a_model_can_learn_with_nuclei(case: Path, tmp_path: Path) -> None:

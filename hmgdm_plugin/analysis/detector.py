@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ..slide.reader import Slide
 
 STARDIST = "nuclei-stardist-he"
+NUCLEI_PER_MM2 = 3_500  # of tissue, to be expected
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,9 @@ class Nuclei(Protocol):
     def remarks(self, tiles: Sequence[Tile]) -> list[str]:
         """What the user should know about the nuclei on these tiles, one sentence each."""
 
+    def number(self) -> int | None:
+        """How many there are; None where that takes reading them."""
+
     def digest(self) -> str:
         """SHA-256, the same only for the same nuclei."""
 
@@ -71,6 +74,10 @@ class Outlined:
             )
         return said
 
+    def number(self) -> int | None:
+        """See `Nuclei`."""
+        return len(self._placed)
+
     def digest(self) -> str:
         """See `Nuclei`."""
         return self._placed.digest()
@@ -98,6 +105,10 @@ class Labelled:
     def remarks(self, tiles: Sequence[Tile]) -> list[str]:
         """See `Nuclei`."""
         return []
+
+    def number(self) -> int | None:
+        """See `Nuclei`."""
+        return None
 
     def digest(self) -> str:
         """See `Nuclei`."""

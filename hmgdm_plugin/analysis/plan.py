@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from .detector import Detector
     from .nuclei import Nuclei
 
-ENTITIES_PER_TILE = 61
-SECONDS_TO_START, SECONDS_PER_TILE = 6.0, 0.08
+ENTITIES_PER_TILE = 61  # superpixels
+SECONDS_TO_START, SECONDS_PER_TILE, SECONDS_PER_NUCLEUS = 6.0, 0.08, 45e-6
+START_MB, NUCLEUS_BYTES = 900, 100  # a million nuclei took 66 MB more
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Plan:
     notes: tuple[str, ...]
     tissue: Tissue
     nuclei: Nuclei | None = None
+    expected: int | None = 0  # nuclei: as many as a file has, or a detector may find; None where nobody knows
 
     def tell(self, events: Events) -> None:
         """Say what became of the nuclei, once all tiles were read."""
@@ -120,8 +122,8 @@ def planned(slide: Slide, model: LoadedModel, options: EmbedOptions, events: Eve
     if not found:
         where = "inside the regions" if regions else "on the slide"
         raise InputError(f"{slide.path.name}: no tissue {where}", "lower --min-tissue, or choose other regions")
-    nuclei = _nuclei(slide, found, model, options, events, kept)
-    return Plan(slide, thumbnail, downsample, found, tuple(events.notes[before:]), tissue, nuclei)
+    nuclei, expected = _nuclei(slide, found, tissue, model, options, events, kept)
+    return Plan(slide, thumbnail, downsample, found, tuple(events.notes[before:]), tissue, nuclei, expected)
 
 
 def drawn_regions(slide: Slide, options: SlideOptions, events: Events) -> list[Region] | None:
@@ -139,36 +141,43 @@ def drawn_regions(slide: Slide, options: SlideOptions, events: Events) -> list[R
 def _nuclei(
     slide: Slide,
     tiles: Sequence[Tile],
+    tissue: Tissue,
     model: LoadedModel,
     options: EmbedOptions,
     events: Events,
     kept: Path | None,
-) -> Nuclei | None:
-    """The nuclei asked for, or those that the model learnt with; None for none."""
+) -> tuple[Nuclei | None, int | None]:
+    """The nuclei asked for, or those that the model learnt with, None for none; and how many to expect."""
     from ..graph.compiled import NUCLEI, start
-    from .nuclei import NONE, STARDIST, chosen, nuclei_of
+    from .detector import NUCLEI_PER_MM2
+    from .nuclei import NONE, chosen, found_by_detector, nuclei_of
 
     asked = chosen(options.nuclei, model.card, len(options.slides), events)
-    if asked == NONE or (options.dry_run and asked == STARDIST):
-        return None
+    if asked == NONE:
+        return None, 0
+    if options.dry_run and found_by_detector(asked):
+        mm2 = sum(tile.area_mm2 * tissue.fraction(tile.x_px, tile.y_px, tile.side_px) for tile in tiles)
+        return None, round(NUCLEI_PER_MM2 * mm2)
     start([NUCLEI])
     nuclei = nuclei_of(asked, slide, tiles, events, options.workers, kept)
     for note in nuclei.remarks(tiles):
         events.note(note)
-    return nuclei
+    return nuclei, nuclei.number()
 
 
 def estimate(plans: Sequence[Plan], model: LoadedModel, options: CommonOptions, events: Events) -> Mapping[str, Any]:
     """Say what a run would do and cost; figures per tile: `docs/benchmarks.md`."""
-    count = sum(len(plan.tiles) for plan in plans)
+    count, known = sum(len(plan.tiles) for plan in plans), [plan.expected for plan in plans]
+    nuclei = sum(each or 0 for each in known)
     events.note(options.model_dump_json(indent=2))
     return {
         "slides": len(plans),
         "model": f"{model.card.name} {model.card.version}",
         "tiles": count,
-        "objects": count * (1 + ENTITIES_PER_TILE),
-        "seconds": round(SECONDS_TO_START + SECONDS_PER_TILE * count),
-        "memory_mb": 900,
+        "nuclei": "as many as the label images hold" if None in known else nuclei,
+        "objects": count * (1 + ENTITIES_PER_TILE) + nuclei,
+        "seconds": round(SECONDS_TO_START + SECONDS_PER_TILE * count + SECONDS_PER_NUCLEUS * nuclei),
+        "memory_mb": round(START_MB + NUCLEUS_BYTES * max(each or 0 for each in known) / 1e6),
     }
 
 

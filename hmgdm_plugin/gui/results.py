@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..qupath.geojson import CONTRIBUTION, NOVELTY, PROBABILITY
 from ..qupath.overlay import stable_rgb
 from ..qupath.reader import read_features
-from ..schema.shades import shades
+from ..schema.shades import scale, signed
 
 CLASSES = "class"
 RGB = tuple[int, int, int]
@@ -38,14 +38,14 @@ class Group:
         """Colour of every object in `layer`; None where it has no value."""
         if layer == CLASSES:
             return [None if each is None else each[1] for each in self.classes]
-        low, high = self.span(layer)
+        low, high, two = self.span(layer)
         values = [row.get(layer) for row in self.measurements]
-        return [None if v is None else ramp((v - low) / (high - low), signed=low < 0) for v in values]
+        return [None if v is None else ramp((v - low) / (high - low), two) for v in values]
 
-    def span(self, layer: str) -> tuple[float, float]:
-        """Values at the ends of the colour ramp; even around zero where some are negative."""
-        low, high = shades([row[layer] for row in self.measurements if layer in row])
-        return (-max(-low, high), max(-low, high)) if low < 0 else (low, high)
+    def span(self, layer: str) -> tuple[float, float, bool]:
+        """Values at the ends of the colour ramp, and whether it has two colours around zero."""
+        known = [row[layer] for row in self.measurements if layer in row]
+        return *scale(known), signed(known)
 
     def classed(self, layer: str) -> bool:
         """Whether `layer` says in numbers what the classes say in colours: a probability, or the number of a class."""

@@ -186,10 +186,10 @@ class Viewer(QGraphicsView):
 
     def _ramp(self, painter: QPainter, left: float, top: float) -> None:
         assert self._group is not None
-        low, high = self._group.span(self._layer)
+        low, high, two = self._group.span(self._layer)
         gradient = QLinearGradient(left + 8, 0, left + 232, 0)
         for k in range(11):
-            gradient.setColorAt(k / 10, QColor(*ramp(k / 10, signed=low < 0)))
+            gradient.setColorAt(k / 10, QColor(*ramp(k / 10, two)))
         painter.fillRect(QRectF(left + 8, top + 26, 224, 12), QBrush(gradient))
         name = self._layer.removeprefix("HMGDM: ")
         painter.drawText(QRectF(left + 8, top + 4, 226, 20), Qt.AlignmentFlag.AlignVCenter, name)

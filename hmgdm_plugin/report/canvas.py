@@ -10,6 +10,7 @@ import shapely
 from numpy.typing import NDArray
 
 from ..schema.run import writing
+from ..schema.shades import scale, signed
 from .pixels import encoded
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from matplotlib.cm import ScalarMappable
     from matplotlib.collections import Collection
+    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
 DPI = 160
@@ -27,14 +29,18 @@ _AGAINST, _FOR = ("#0B3FA8", "#3E8EF7", "#B5D6FF"), ("#A8E6BE", "#19C37D", "#007
 def importance_scale(values: NDArray[np.float64]) -> tuple[ScalarMappable, NDArray[np.float64]]:
     """Colours of importance, blue against and green for the answer, and how strongly to draw each value (0..1)."""
     from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import LinearSegmentedColormap, Normalize
+    from matplotlib.colors import Normalize
 
-    top = max(float(np.nanpercentile(np.abs(values), 98)) if np.isfinite(values).any() else 1.0, 1e-12)
-    signed = bool((values < 0).any())
-    stops = [*_AGAINST, "#F4F4F4", *_FOR] if signed else ["#F4F4F4", *_FOR]
-    colours = LinearSegmentedColormap.from_list("importance", stops)
-    scale = ScalarMappable(Normalize(-top if signed else 0.0, top), colours)
-    return scale, np.clip(np.abs(values) / top, 0, 1)
+    two, top = signed(values), scale(values)[1]
+    colours = importance_colours(two)
+    return ScalarMappable(Normalize(-top if two else 0.0, top), colours), np.clip(np.abs(values) / top, 0, 1)
+
+
+def importance_colours(two: bool) -> Colormap:
+    """Pale to green; with `two` colours, blue over pale to green."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("importance", [*(_AGAINST if two else ()), "#F4F4F4", *_FOR])
 
 
 def outlined(

@@ -14,7 +14,7 @@ import numpy as np
 import shapely
 from numpy.typing import ArrayLike, NDArray
 
-from ..schema.shades import shades
+from ..schema.shades import scale, signed
 from ..schema.space import Tile
 from . import canvas
 from .heatmap import heatmap_tiff
@@ -58,7 +58,7 @@ def heat_overlay(
     alpha: float = 0.5,
     limits: tuple[float, float] | None = None,
 ) -> None:
-    """Draw one value per tile on the tissue, with a colour bar over `shades` of the values, or over `limits`.
+    """Draw one value per tile on the tissue, with a colour bar over the `scale` of the values, or over `limits`.
 
     Parameters
     ----------
@@ -89,12 +89,13 @@ def heat_overlay(
     from matplotlib.colors import Normalize
 
     values = np.asarray(values, np.float64)
-    scale = ScalarMappable(Normalize(*(limits or shades(values))), colormaps[colormap])
-    colours = np.where(np.isfinite(values)[:, None], scale.to_rgba(np.nan_to_num(values))[:, :3], np.nan)
+    ramp = canvas.importance_colours(True) if limits is None and signed(values) else colormaps[colormap]
+    coloured = ScalarMappable(Normalize(*(limits or scale(values))), ramp)
+    colours = np.where(np.isfinite(values)[:, None], coloured.to_rgba(np.nan_to_num(values))[:, :3], np.nan)
     picture, grey = blend(thumbnail, paint(tiles, colours, thumbnail.shape, downsample), alpha)
     drawn = sheet(picture, (0.0, 0.0), downsample, title, mpp_level0, BAR_IN, BAR_HIGH_IN + 0.2)
-    shown = seen(colormaps[colormap](np.arange(256))[:, :3], grey, alpha)
-    colour_bar(drawn, shown, scale.get_clim(), unit, values)
+    shown = seen(ramp(np.arange(256))[:, :3], grey, alpha)
+    colour_bar(drawn, shown, coloured.get_clim(), unit, values)
     canvas.save(drawn.figure, path)
 
 

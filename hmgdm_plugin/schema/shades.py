@@ -1,4 +1,4 @@
-"""What the ends of a colour scale stand for: the same in the report, in the window and in QuPath (Layers.groovy)."""
+"""What the ends of a colour scale stand for: the same in the report, in the window and in QuPath (Scale.groovy)."""
 
 from __future__ import annotations
 
@@ -25,3 +25,18 @@ def shades(values: ArrayLike) -> tuple[float, float]:
         return low, high
     middle, half = (low + high) / 2, (least or 1.0) / 2
     return middle - half, middle + half
+
+
+def signed(values: ArrayLike) -> bool:
+    """Whether `values` get two colours, with zero in the middle of the scale: one of them at least lies below zero."""
+    known = np.asarray(values, np.float64)
+    return bool((known[np.isfinite(known)] < 0).any())
+
+
+def scale(values: ArrayLike) -> tuple[float, float]:
+    """Ends of the scale as it is drawn: `shades`, even around zero where the values are `signed`."""
+    low, high = shades(values)
+    if not signed(values):
+        return low, high
+    end = max(-low, high)
+    return -end, end

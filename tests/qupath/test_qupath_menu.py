@@ -6,7 +6,7 @@ import shutil
 import pytest
 from PIL import Image
 
-from hmgdm_plugin.schema.shades import shades
+from hmgdm_plugin.schema.shades import scale
 from tests.qupath.headless import DRIVERS, SCRIPTS, installed
 
 pytestmark = pytest.mark.qupath
@@ -63,7 +63,7 @@ def test_opacity_is_one_with_that_of_the_viewer_and_remembered(steps):
 
 
 def test_scales_end_where_those_of_the_report_do(steps):
-    assert steps["shades"] == [pytest.approx(shades(row), rel=1e-6) for row in ROWS]
+    assert steps["shades"] == [pytest.approx(scale(row), rel=1e-6) for row in ROWS]
 
 
 def test_what_the_run_remarked_can_be_read_beside_the_window_and_in_the_legend(steps):

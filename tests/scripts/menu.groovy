@@ -149,7 +149,7 @@ drive = {
     told('no program', said())
     PathPrefs.createPersistentPreference('hmgdm.program', '').set(given('program'))
     def (Choose, Layers) = evaluate(new File(given('scripts'), 'load.groovy'))('Choose', 'Layers')
-    told('shades', given('shades').split(';').collect { Layers.range(it.tokenize(',')*.toFloat() as float[]) })
+    told('shades', given('shades').split(';').collect { new Scale(it.tokenize(',')*.toFloat() as float[]).with { [low, high] } })
     Choose.metaClass.static.folder = { -> new File(out, 'of another slide') }
     fire('Import results…')
     told('of another slide', said())

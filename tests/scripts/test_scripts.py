@@ -6,9 +6,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hmgdm_plugin import __version__
+from hmgdm_plugin.schema.shades import scale, signed
 
 REPO = Path(__file__).resolve().parents[2]
 SCRIPTS = REPO / "qupath_scripts"
@@ -46,6 +48,31 @@ def test_every_script_parses():
     done = subprocess.run([*command, *map(str, files)], capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(files)} parsed" in done.stdout
+
+
+@pytest.mark.skipif(shutil.which("java") is None, reason="no Java on this machine")
+@pytest.mark.skipif("PAQUO_QUPATH_DIR" not in os.environ, reason="no QuPath: set PAQUO_QUPATH_DIR")
+def test_colour_scales_are_those_of_the_report_and_the_window():
+    random = np.random.default_rng(0)
+    rows = [
+        [7.0, 7.1],
+        [0.0, 0.0],
+        [-7.1, -7.0],
+        [5.0] * 99 + [-0.1],
+        [0.0] * 99 + [5000.0],
+        [np.nan, -np.inf, 2.5],
+        [],
+    ]
+    rows += [random.normal(mean, 1.0, 50).astype(np.float32).tolist() for mean in (-9, -1, 0, 2, 9)]
+    texts = [",".join(map(str, row)).replace("inf", "Infinity").replace("nan", "NaN") for row in rows]
+    command = ["java", "-cp", f"{groovy_jars()}/*", "groovy.ui.GroovyMain", str(REPO / "tests/scripts/scales.groovy")]
+    done = subprocess.run(
+        [*command, str(SCRIPTS / "lib"), *texts], capture_output=True, text=True, check=True, timeout=60
+    )
+    for row, line in zip(rows, done.stdout.splitlines(), strict=True):
+        low, high, two = line.split()
+        assert (float(low), float(high)) == pytest.approx(scale(row), rel=1e-6), row
+        assert (two == "true") == signed(row), row
 
 
 def test_the_menu_has_every_entry_once_and_in_order():

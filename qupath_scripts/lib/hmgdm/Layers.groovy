@@ -2,7 +2,6 @@ package hmgdm
 
 import ij.io.Opener
 import java.awt.image.BufferedImage
-import qupath.lib.color.ColorMaps
 import qupath.lib.objects.PathObject
 import qupath.lib.regions.ImageRegion
 
@@ -36,28 +35,9 @@ class Layers {
         ImageRegion.createInstance(x, y, Math.round(origin[0] + cell * width) - x as int, Math.round(origin[1] + cell * height) - y as int, 0, 0)
     }
 
-    /** The middle 96 % of the values, at least a tenth of the larger apart; hmgdm_plugin/schema/shades.py says why. */
-    static List<Double> range(float[] values) {
-        def there = Ours.sorted(values)
-        if (!there.length) return [0d, 1d]
-        def (low, high) = [0.02d, 0.98d].collect { between(there, it) }
-        double least = 0.1d * Math.max(Math.abs(low), Math.abs(high))
-        if (least > 0 && high - low >= least) return [low, high]
-        double middle = (low + high) / 2, half = (least ?: 1d) / 2
-        [middle - half, middle + half]
-    }
-
-    /** The value at a `share` of the sorted ones, between its neighbours where it falls there. */
-    private static double between(float[] sorted, double share) {
-        double place = share * (sorted.length - 1)
-        int below = (int) place
-        double from = sorted[below], to = sorted[Math.min(below + 1, sorted.length - 1)]
-        from + (place - below) * (to - from)
-    }
-
-    BufferedImage heat(String name, ColorMaps.ColorMap colours) {
-        def (low, high) = range(page(name))
-        painted { int k -> page(name)[k].with { Float.isNaN(it) ? null : colours.getColor(it as double, low, high) } }
+    BufferedImage heat(String name, Scale scale) {
+        def values = page(name)
+        painted { int k -> Float.isNaN(values[k]) ? null : scale.colours().getColor(values[k] as double, scale.low, scale.high) }
     }
 
     /** Each tile in the colour of its class. */
@@ -76,7 +56,7 @@ class Layers {
     BufferedImage components() {
         def three = (1..3).collect { page("component ${it}") }
         if (three.any { it == null }) throw new Trouble('this run has no colours of embeddings', 'run the analysis again')
-        def ranges = three.collect { range(it) }
+        def ranges = three.collect { Scale.shades(it) }
         painted { int k ->
             if (Float.isNaN(three[0][k])) return null
             def rgb = (0..2).collect { c -> Math.max(0, Math.min(255, Math.round(255 * (three[c][k] - ranges[c][0]) / (ranges[c][1] - ranges[c][0])) as int)) }

@@ -18,7 +18,6 @@ import javafx.scene.layout.StackPane
 import javafx.scene.layout.VBox
 import javafx.scene.paint.Color
 import javafx.scene.shape.Rectangle
-import qupath.lib.color.ColorMaps
 import qupath.lib.gui.ColorMapCanvas
 import qupath.lib.gui.viewer.QuPathViewer
 
@@ -39,10 +38,11 @@ class Legend {
         viewer.getView().getChildren().remove(there)
     }
 
-    /** A bar from `low` to `high`. */
-    static Region bar(ColorMaps.ColorMap colours, double low, double high) {
+    /** A bar from one end of `scale` to the other. */
+    static Region bar(Scale scale) {
+        double low = scale.low, high = scale.high
         Function<Double, String> said = { Double each -> number(low + each * (high - low) / 255d) } as Function<Double, String>
-        ColorMapCanvas canvas = new ColorMapCanvas(14d, colours, said)
+        ColorMapCanvas canvas = new ColorMapCanvas(14d, scale.colours(), said)
         canvas.resize(220, 14)
         new VBox(2, canvas, new HBox(label(number(low)), spacer(), label(number(high))))
     }

@@ -46,14 +46,4 @@ class Ours {
         for (PathObject each : objects) out[k++] = (float) each.getMeasurementList().get(measurement)
         out
     }
-
-    /** Those of `values` that are numbers, the smallest first. */
-    static float[] sorted(float[] values) {
-        float[] out = new float[values.length]
-        int n = 0
-        for (float each : values) if (!Float.isNaN(each)) out[n++] = each
-        out = Arrays.copyOf(out, n)
-        Arrays.sort(out)
-        out
-    }
 }

@@ -94,7 +94,6 @@ class Show {
     private static Closure picture(ImageData imageData, String name) {
         def run = mapped(imageData)
         def pages = new Layers(new Ran(run).heatMap()), remarks = Results.remarks(run)
-        def colours = ColorMaps.getColorMaps()['Viridis']
         BufferedImage image
         Closure key
         if (name == COMPONENTS) {
@@ -108,9 +107,9 @@ class Show {
             key = { Legend.swatches(byNumber.values().collect { [it.toString().replaceFirst('^HMGDM: ', ''), it.color & 0xffffff] }) }
         } else {
             def title = name.substring(MAP.length())
-            image = pages.heat(title, colours)
-            def (low, high) = Layers.range(pages.page(title))
-            key = { Legend.bar(colours, low, high) }
+            def scale = new Scale(pages.page(title))
+            image = pages.heat(title, scale)
+            key = { Legend.bar(scale) }
         }
         def place = [(pages.place()): image], title = unit(pages, name)
         return { viewer -> Look.picture(viewer, place, title, key, remarks) }
@@ -139,18 +138,14 @@ class Show {
     private static Closure map(ImageData imageData, String name, Collection<PathObject> lit) {
         def objects = new Ours(imageData).having(name)
         if (!objects) throw new Trouble("no object has ${name}", 'analyse the slide first')
-        def values = Ours.sorted(Ours.values(objects, name))
-        def (low, high) = Layers.range(values)
-        def signed = values && values[0] < 0 && values[-1] > 0
-        if (signed) (low, high) = [-Math.max(-low, high), Math.max(-low, high)]
-        def colours = signed ? Diverging.MAP : ColorMaps.getColorMaps()['Viridis']
-        def mapper = new Lit(colours, name, objects, lit ?: objects)
-        mapper.setDisplayMinValue(low)
-        mapper.setDisplayMaxValue(high)
+        def scale = new Scale(Ours.values(objects, name))
+        def mapper = new Lit(scale.colours(), name, objects, lit ?: objects)
+        mapper.setDisplayMinValue(scale.low)
+        mapper.setDisplayMaxValue(scale.high)
         def run = Runs.all(imageData).reverse().find { (it.recipes as List)*.intValue().contains(Tag.of(objects[0].ID)) }
         def remarks = run ? Results.remarks(run) : []
         def unit = name.startsWith(Why.PREFIX) ? Why.unit(imageData, name) : ''
         def title = name.replaceFirst('^HMGDM: ', '').capitalize() + (unit ? " (${unit})" : '')
-        return { viewer -> Look.objects(viewer, mapper, title, { Legend.bar(colours, low, high) }, remarks) }
+        return { viewer -> Look.objects(viewer, mapper, title, { Legend.bar(scale) }, remarks) }
     }
 }
