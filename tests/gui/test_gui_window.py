@@ -209,7 +209,8 @@ def test_objects_lie_where_the_crop_says(tmp_path: Path) -> None:
     assert group.legend() == [("a", (1, 2, 3))]
     assert group.span("m") == (pytest.approx(2.375), pytest.approx(2.625), False)
     group.measurements.append({"m": -4.0})
-    low, high = group.span("m")
+    low, high, two = group.span("m")
+    assert two
     assert low == -high < 0
     assert group.colours("m")[1] == (33, 102, 172)
 
