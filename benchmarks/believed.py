@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.explained import AREA, NUCLEI, SHARE, SHOWN, WITHOUT
-from hmgdm_plugin.report.pictures import curves as draw_curves
+from hmgdm_plugin.report.lines import curves as draw_curves
 from hmgdm_plugin.training import intervals
 from hmgdm_plugin.zoo.card import Head
 

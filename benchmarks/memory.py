@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hmgdm_plugin.report.pictures import curves
+from hmgdm_plugin.report.lines import curves
 
 
 def columns(path: Path) -> dict[str, NDArray[np.float64]]:

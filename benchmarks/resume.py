@@ -20,7 +20,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from hmgdm_plugin.report.pictures import curves
+from hmgdm_plugin.report.lines import curves
 from hmgdm_plugin.schema.events import Events
 from hmgdm_plugin.schema.settings import PretrainSettings, TrainingSettings
 from hmgdm_plugin.training.log import write_csv

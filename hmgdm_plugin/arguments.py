@@ -76,6 +76,7 @@ EachNuclei = Annotated[
 ]
 Overlap = Annotated[Number, Option(metavar="X", help="Overlap of neighbouring tiles, 0 (the default) to 0.9 of a side")]
 Tissue = Annotated[Number, Option(metavar="X", help="Least tissue in a tile, 0 to 1 of its area; 0.25 by default")]
+MapTissue = Annotated[Number, Option(metavar="X", help="Least tissue in a tile that maps and medians count; 0.5")]
 Heads = Annotated[list[str] | None, Option(metavar="NAME", help="Prediction to compute; repeat for several")]
 Show = Annotated[Text, Option(metavar="NAME", help="Prediction drawn on the overlay; else the first")]
 Explain = Annotated[Flag, Option("--explain", help="Also explain the prediction shown, as hmgdm explain does")]

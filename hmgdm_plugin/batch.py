@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .cohort.worker import Tell
 
 __all__ = ["diff", "plan", "report", "run_batch"]
-PINNED = ("model", "mpp", "regions", "nuclei", "heads", "show", "overlap", "min_tissue", "device", "seed")
+PINNED = ("model", "mpp", "regions", "nuclei", "heads", "show", "overlap", "min_tissue", "map_tissue", "device", "seed")
 
 
 def plan(options: BatchOptions, events: Events) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ from .schema.folder import RunFolder
 from .schema.options import BatchOptions, PredictOptions
 
 PARTS = "nuclei-part-"  # what `hmgdm nuclei` writes for each slide
-TAKEN = ("model", "heads", "show", "overlap", "min_tissue", "device", "seed")
+TAKEN = ("model", "heads", "show", "overlap", "min_tissue", "map_tissue", "device", "seed")
 
 
 def beside(options: BatchOptions) -> tuple[Beside | None, Beside | None]:

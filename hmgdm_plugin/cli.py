@@ -67,7 +67,8 @@ def predict(
     context: Context, slides: ask.Slides = None, results_dir: ask.Results = None, model: ask.Model = None,
     mpp: ask.Mpp = None, regions: ask.Regions = None, heads: ask.Heads = None, show: ask.Show = None,
     explain: ask.Explain = None, columns: ask.Columns = None, nuclei: ask.Nuclei = None, overlap: ask.Overlap = None,
-    min_tissue: ask.Tissue = None, device: ask.Device = None, workers: ask.Workers = None, seed: ask.Seed = None,
+    min_tissue: ask.Tissue = None, map_tissue: ask.MapTissue = None, device: ask.Device = None,
+    workers: ask.Workers = None, seed: ask.Seed = None,
     overwrite: ask.Overwrite = None, dry_run: ask.DryRun = None, events: ask.JsonLines = None,
     request: ask.Request = None,
 ) -> None:  # fmt: skip

@@ -20,7 +20,8 @@ batch = typer.Typer(help="Analyse many slides, unattended.", **SETUP)
 def plan_batch(
     context: Context, source: ask.Source = None, results_dir: ask.Results = None, model: ask.Model = None,
     mpp: ask.Mpp = None, regions: ask.EachRegions = None, nuclei: ask.EachNuclei = None, heads: ask.Heads = None,
-    show: ask.Show = None, overlap: ask.Overlap = None, min_tissue: ask.Tissue = None, device: ask.Device = None,
+    show: ask.Show = None, overlap: ask.Overlap = None, min_tissue: ask.Tissue = None,
+    map_tissue: ask.MapTissue = None, device: ask.Device = None,
     workers: ask.Workers = None, seed: ask.Seed = None, shard: ask.Shard = None, events: ask.JsonLines = None,
     request: ask.Request = None,
 ) -> None:  # fmt: skip
@@ -35,7 +36,8 @@ def plan_batch(
 def run_batch(
     context: Context, source: ask.Source = None, results_dir: ask.Results = None, model: ask.Model = None,
     mpp: ask.Mpp = None, regions: ask.EachRegions = None, nuclei: ask.EachNuclei = None, heads: ask.Heads = None,
-    show: ask.Show = None, overlap: ask.Overlap = None, min_tissue: ask.Tissue = None, device: ask.Device = None,
+    show: ask.Show = None, overlap: ask.Overlap = None, min_tissue: ask.Tissue = None,
+    map_tissue: ask.MapTissue = None, device: ask.Device = None,
     workers: ask.Slots = None, seed: ask.Seed = None, shard: ask.Shard = None, engine: ask.Engine = None,
     cpus: ask.Cpus = None, gpus: ask.Gpus = None,
     resume: ask.GoOn = None, retry: ask.Retry = None, slide_minutes: ask.SlideMinutes = None,

@@ -101,12 +101,14 @@ def _slide(job: _Job, plan: Plan) -> dict[str, Any]:
     """Analyse one slide and stage its files; returns its row of the summary."""
     from .analysis.answers import SlideAnswers
     from .analysis.novel import novel_share, warning
+    from .analysis.objects import marked
     from .analysis.present import Presentation
     from .analysis.why import Why
     from .qupath.columns import recorded
     from .qupath.geojson import write_features, write_parts
 
-    answers, options = SlideAnswers(), job.options
+    options = job.options
+    answers = SlideAnswers(options.map_tissue)
     squares: list[Feature] = []
     output = -1 if job.shown.kind == "classification" else 0
     why = Why(plan, job.model, job.shown, output, job.folder, job.events, options.seed) if options.explain else None
@@ -115,7 +117,8 @@ def _slide(job: _Job, plan: Plan) -> dict[str, Any]:
     entities = recorded(stream, _columns(job, name, "entities"), frame)
     write_parts(lambda part: job.folder.stage(run.entities_geojson(name, part)), entities, frame)
     with job.events.timed("writing"):
-        tiles = recorded(squares, _columns(job, name, "tiles"), frame)
+        marks = [each if kept else marked(each) for each, kept in zip(squares, answers.mapped, strict=True)]
+        tiles = recorded(marks, _columns(job, name, "tiles"), frame)
         write_features(job.folder.stage(run.tiles_geojson(name)), tiles, frame)
     share = novel_share(answers.novelty)
     remarks = [*answers.beyond(job.model, job.heads), *filter(None, [warning(job.model.card, share)])]
@@ -170,11 +173,11 @@ def _row(plan: Plan, heads: Sequence[Head], answers: SlideAnswers, notes: Sequen
     from .analysis.novel import COLUMN, novel_share
 
     row: dict[str, Any] = {"slide_id": plan.slide.name, "path": str(plan.slide.path), "tiles": len(answers.tiles)}
-    row["area_mm2"] = round(answers.tissue_mm2, 4)
+    row |= {"tiles_left_out": int((~answers.mapped).sum()), "area_mm2": round(answers.tissue_mm2, 4)}
     if (novel := novel_share(answers.novelty)) is not None:
         row[COLUMN] = round(novel, 4)
     for head in heads:
-        values = answers.of(head.name)
+        values = answers.of(head.name)[answers.mapped]
         if head.kind == "regression":
             row[f"{head.name} median"] = float(np.median(values[:, 0]))
         elif head.kind == "classification":

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ..schema.errors import InputError
 from ..schema.space import Tile
-from .measured import Measured, tissue_mm2
+from .mapped import mapped
+from .measured import Measured, tissue_mm2, tissue_share
 
 if TYPE_CHECKING:
     from ..zoo.card import Card, Head
@@ -60,8 +61,9 @@ class TopEntity:
 
 @dataclass
 class SlideAnswers:
-    """Answers on all tiles of a slide, in order."""
+    """Answers on all tiles of a slide, in order; maps and medians take those with at least `least` tissue."""
 
+    least: float = 0.0
     tiles: list[Tile] = field(default_factory=list)
     values: dict[str, list[Floats]] = field(default_factory=dict)
     components: list[Floats] = field(default_factory=list)
@@ -69,11 +71,13 @@ class SlideAnswers:
     novelty: list[float] = field(default_factory=list)
     tissue_mm2: float = 0.0
     nuclei: list[Measured] = field(default_factory=list)
+    shares: list[float] = field(default_factory=list)
 
     def add(self, tile: EncodedTile, answer: TileAnswer, nuclei: Measured | None = None) -> None:
         """Append one tile; of its entities at most the one that raised the answer most is kept for the slide."""
         self.tiles.append(tile.tile)
         self.tissue_mm2 += tissue_mm2(tile)
+        self.shares.append(tissue_share(tile))
         if nuclei is not None:
             self.nuclei.append(nuclei)
         self.components.append(answer.components)
@@ -89,6 +93,11 @@ class SlideAnswers:
     def of(self, head: str) -> Floats:
         """Values (T, outputs) of a head."""
         return np.stack(self.values[head])
+
+    @property
+    def mapped(self) -> NDArray[np.bool_]:
+        """Whether each tile (T,) is coloured on maps and counted in medians."""
+        return mapped(self.shares, self.least)
 
     def beyond(self, model: LoadedModel, heads: Sequence[Head]) -> list[str]:
         """A sentence for each number that left the range its head learnt from, where it was kept at the limit."""

@@ -11,7 +11,7 @@ import numpy as np
 import shapely
 
 from ..qupath.geojson import Feature
-from ..report import page, pictures
+from ..report import lines, page, pictures
 from ..report.sentences import faithfulness, importance_meaning, importance_unit
 from ..schema import run
 from ..schema.folder import RunFolder
@@ -130,7 +130,7 @@ class Explanation:
         path = self.folder.stage(run.overlay_png(self.plan.slide.name, "deletion"))
         series = {order: faithful.band("deletion", order) for order in ORDERS}
         unit = self.shown.unit or "probability"
-        pictures.curves(
+        lines.curves(
             path, 100 * share, series, "Entities taken away", "removed, most important first (%)", f"change ({unit})"
         )
         return page.Picture(

@@ -50,7 +50,12 @@ def measured(tile: EncodedTile) -> Measured:
 
 def tissue_mm2(tile: EncodedTile) -> float:
     """Tissue of a tile in square millimetres."""
-    return tile.tile.area_mm2 * float(tile.latent.vertices.share())
+    return tile.tile.area_mm2 * tissue_share(tile)
+
+
+def tissue_share(tile: EncodedTile) -> float:
+    """Share of a tile's area that is tissue on the slide."""
+    return float(tile.latent.vertices.share())
 
 
 def together(tiles: Sequence[Measured]) -> Measured:

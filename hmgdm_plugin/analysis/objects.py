@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import numpy as np
 import shapely
 
-from ..qupath.geojson import CONTRIBUTION, NOVELTY, PROBABILITY, Feature
+from ..qupath.geojson import CONTRIBUTION, LEFT_OUT, NOVELTY, PROBABILITY, Feature
+from ..qupath.geojson import TISSUE as SHARE
 from ..qupath.overlay import palette
 from ..schema.graph import TISSUE
-from .measured import UNITS
+from .measured import UNITS, tissue_share
 
 if TYPE_CHECKING:
     from ..schema.space import Tile
@@ -80,7 +82,15 @@ def tile_feature(
     where = f"tile {tile.tile.row + 1}, {tile.tile.col + 1}"
     novelty = {} if math.isnan(tile.novelty) else {NOVELTY: tile.novelty}
     found = {} if nuclei is None else {f"HMGDM: {what} {UNITS[what]}": n for what, n in nuclei.values().items()}
-    return Feature(id, square(tile.tile), "tile", where, name, rgb, measurements(heads, answer) | found | novelty)
+    share = {SHARE: tissue_share(tile)}
+    return Feature(
+        id, square(tile.tile), "tile", where, name, rgb, measurements(heads, answer) | found | novelty | share
+    )
+
+
+def marked(feature: Feature) -> Feature:
+    """A tile that maps leave out, told from the others by a measurement."""
+    return replace(feature, measurements={**feature.measurements, LEFT_OUT: 1.0})
 
 
 def entity_features(tile: EncodedTile, contribution: Floats, shown: Head, ids: Sequence[UUID]) -> list[Feature]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from ..schema import run
 from ..schema.folder import RunFolder
 from .crops import crop_of
 from .encode import encode_tiles
+from .mapped import blank
+from .mapped import sentence as left_out
 from .measured import UNITS, by_tile
 from .novel import NAMES, RGBS, novel_share, sentence
 from .objects import named
@@ -53,6 +56,8 @@ class Presentation:
         self.plan, self.model, self.heads, self.shown = plan, model, heads, shown
         self.answers, self.folder, self.events = answers, folder, events
         self.slide, self.mpp = plan.slide, plan.slide.frame.mpp
+        self.kept = answers.mapped
+        self.blank = blank(self.kept, answers.least)
 
     def write(self, report: str, notes: Sequence[str]) -> None:
         """Stage all pictures, the heat map and the page called `report`, which repeats `notes` about this slide."""
@@ -68,8 +73,8 @@ class Presentation:
                 slide=self.slide.name,
                 summary=self._summary(),
                 thumbnail=page.Picture(self._thumbnail(), "The slide as read."),
-                main=page.Picture(main.read_bytes(), f"{self.shown.title.capitalize()} of every tile."),
-                tiles=len(self.answers.tiles),
+                main=page.Picture(main.read_bytes(), self._caption()),
+                tiles=int(self.kept.sum()),
                 results=self._results(),
                 novelty=self._novelty(),
                 novelty_note=sentence(self.model.card, novel_share(self.answers.novelty)),
@@ -97,13 +102,17 @@ class Presentation:
         plan, values = self.plan, self.answers.of(head.name)
         where = self._path(head.name), plan.thumbnail, plan.downsample, self.answers.tiles
         if head.kind == "regression":
-            pictures.heat_overlay(*where, values[:, 0], head.title.capitalize(), head.unit, self.mpp)
+            shown = np.where(self.kept, values[:, 0], np.nan)
+            pictures.heat_overlay(*where, shown, head.title.capitalize(), head.unit, self.mpp, blank=self.blank)
             return
         labels = values[:, 0].astype(int) if head.kind == "clusters" else values.argmax(axis=1)
         names = [each.name for each in head.classes]
-        pictures.class_overlay(
-            *where, labels, names, [rgb for _, rgb in named(head)], head.title.capitalize(), self.mpp
-        )
+        labels, rgbs = np.where(self.kept, labels, -1), [rgb for _, rgb in named(head)]
+        pictures.class_overlay(*where, labels, names, rgbs, head.title.capitalize(), self.mpp, self.blank)
+
+    def _caption(self) -> str:
+        said = left_out(self.kept, self.answers.least)
+        return f"{self.shown.title.capitalize()} of every tile. {said}".strip()
 
     def _heat_map(self) -> None:
         """All numbers per tile as float TIFF pages."""
@@ -120,8 +129,10 @@ class Presentation:
             values[f"component {number}"], units[f"component {number}"] = column, ""
         if novel_share(self.answers.novelty) is not None:
             values["novelty"], units["novelty"] = np.asarray(self.answers.novelty), ""
+        values["tissue share"], units["tissue share"] = np.asarray(self.answers.shares), ""
         path = self.folder.stage(run.heatmap_tiff(self.slide.name))
-        pictures.heatmap_tiff(path, self.answers.tiles, values, units, self.slide.frame)
+        least = 0.0 if self.kept.all() else self.answers.least
+        pictures.heatmap_tiff(path, self.answers.tiles, values, units, self.slide.frame, least)
 
     def _novelty(self) -> page.Picture | None:
         """Where the tiles are that are unlike the training data; None where the model cannot tell."""
@@ -135,11 +146,13 @@ class Presentation:
     def _components(self) -> page.Picture:
         """First three components of the embeddings as colours."""
         components = np.stack(self.answers.components)
-        low, high = np.percentile(components, (2, 98), axis=0)
+        low, high = np.percentile(components[self.kept], (2, 98), axis=0)
         rgb = np.clip((components - low) / np.maximum(high - low, 1e-6), 0, 1)
+        rgb[~self.kept] = np.nan
         plan, path = self.plan, self._path("components")
         title = "Embeddings: first three principal components"
-        pictures.rgb_overlay(path, plan.thumbnail, plan.downsample, self.answers.tiles, rgb, title, self.mpp)
+        where = path, plan.thumbnail, plan.downsample, self.answers.tiles
+        pictures.rgb_overlay(*where, rgb, title, self.mpp, self.blank)
         return page.Picture(path.read_bytes(), _CAPTIONS["components"])
 
     def _importance(self) -> Path:
@@ -174,25 +187,26 @@ class Presentation:
             if head.kind == "clusters":
                 continue
             names = [head.title] if head.kind == "regression" else [f"{head.title}: {c.name}" for c in head.classes]
-            for name, column in zip(names, self.answers.of(head.name).T, strict=True):
+            for name, column in zip(names, self.answers.of(head.name)[self.kept].T, strict=True):
                 low, middle, high = (float(q) for q in np.percentile(column, (25, 50, 75)))
                 unit = head.unit if head.kind == "regression" else "probability"
                 error = validated_error(self.model.card, head)
                 rows.append(page.Result(name, middle, low, high, unit, error, around(head, middle)))
-        for name, column in by_tile(self.answers.nuclei).items():
+        for name, column in by_tile(list(compress(self.answers.nuclei, self.kept))).items():
             if np.isfinite(column).any():
                 low, middle, high = (float(q) for q in np.nanpercentile(column, (25, 50, 75)))
                 rows.append(page.Result(name, middle, low, high, UNITS[name], "measured, not predicted"))
         return rows
 
     def _shares(self, head: Head) -> list[page.Share]:
-        counts = np.bincount(self.answers.of(head.name)[:, 0].astype(int), minlength=len(head.classes))
+        counts = np.bincount(self.answers.of(head.name)[self.kept, 0].astype(int), minlength=len(head.classes))
         shares = zip(head.classes, named(head), counts / counts.sum(), strict=True)
         return [page.Share(each.name, float(share), rgb) for each, (_, rgb), share in shares]
 
     def _summary(self) -> str:
-        values, title = self.answers.of(self.shown.name), self.shown.title.capitalize()
-        start = f"{len(values)} tiles, {self.answers.tissue_mm2:.2f} mm² of tissue. {title}: "
+        every, title = self.answers.of(self.shown.name), self.shown.title.capitalize()
+        values = every[self.kept]
+        start = f"{len(every)} tiles, {self.answers.tissue_mm2:.2f} mm² of tissue. {title}: "
         if self.shown.kind == "regression":
             low, middle, high = np.percentile(values[:, 0], (25, 50, 75))
             return start + f"median {middle:.4g} {self.shown.unit} (quartiles {low:.4g} to {high:.4g})."

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..report import study as pages
+from ..report.lines import curves
 from ..report.page import Picture
-from ..report.pictures import curves
 from ..schema import run
 from ..schema.events import Events
 from ..schema.folder import RunFolder

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..qupath.geojson import CONTRIBUTION, NOVELTY, PROBABILITY
+from ..qupath.geojson import CONTRIBUTION, LEFT_OUT, NOVELTY, OF_EVERY_TILE, PROBABILITY
 from ..qupath.overlay import stable_rgb
 from ..qupath.reader import read_features
 from ..schema.shades import scale, signed
@@ -32,20 +32,31 @@ class Group:
     def layers(self) -> list[str]:
         """What can be shown of these objects: their class first, then every measurement, as they come."""
         names = dict.fromkeys(name for row in self.measurements for name in row)
+        names.pop(LEFT_OUT, None)
         return [*([CLASSES] if any(self.classes) else []), *names]
+
+    def left_out(self, layer: str) -> list[bool]:
+        """Whether each object has no colour in `layer`: tiles with too little tissue, but where each tile counts."""
+        return [LEFT_OUT in row and layer not in OF_EVERY_TILE for row in self.measurements]
 
     def colours(self, layer: str) -> list[RGB | None]:
         """Colour of every object in `layer`; None where it has no value."""
         if layer == CLASSES:
-            return [None if each is None else each[1] for each in self.classes]
+            pairs = zip(self.classes, self.left_out(layer), strict=True)
+            return [None if each is None or out else each[1] for each, out in pairs]
         low, high, two = self.span(layer)
-        values = [row.get(layer) for row in self.measurements]
+        values = self._values(layer)
         return [None if v is None else ramp((v - low) / (high - low), two) for v in values]
 
     def span(self, layer: str) -> tuple[float, float, bool]:
         """Values at the ends of the colour ramp, and whether it has two colours around zero."""
-        known = [row[layer] for row in self.measurements if layer in row]
+        known = [value for value in self._values(layer) if value is not None]
         return *scale(known), signed(known)
+
+    def _values(self, layer: str) -> list[float | None]:
+        """Of the objects that `layer` colours; None for the others."""
+        pairs = zip(self.measurements, self.left_out(layer), strict=True)
+        return [None if out else row.get(layer) for row, out in pairs]
 
     def classed(self, layer: str) -> bool:
         """Whether `layer` says in numbers what the classes say in colours: a probability, or the number of a class."""

@@ -173,7 +173,8 @@ class Viewer(QGraphicsView):
     def _legend(self, painter: QPainter) -> None:
         assert self._group is not None
         classes = self._group.legend() if self._layer == CLASSES else []
-        height = 22 * len(classes) + 12 if classes else 62
+        bare = any(self._group.left_out(self._layer))
+        height = (22 * len(classes) + 12 if classes else 62) + 20 * bare
         left, top = self._shown().width() - 240 - MARGIN, MARGIN
         painter.fillRect(QRectF(left, top, 240, height), QColor(255, 255, 255, 225))
         painter.setPen(QColor(0, 0, 0))
@@ -183,6 +184,9 @@ class Viewer(QGraphicsView):
             painter.drawText(QRectF(left + 30, y - 3, 205, 20), Qt.AlignmentFlag.AlignVCenter, name)
         if not classes:
             self._ramp(painter, left, top)
+        if bare:
+            where = QRectF(left + 8, top + height - 22, 226, 18)
+            painter.drawText(where, Qt.AlignmentFlag.AlignVCenter, "without colour: too little tissue")
 
     def _ramp(self, painter: QPainter, left: float, top: float) -> None:
         assert self._group is not None

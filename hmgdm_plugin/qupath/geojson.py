@@ -31,8 +31,11 @@ from .regions import read_regions
 
 __all__ = [
     "CONTRIBUTION",
+    "LEFT_OUT",
     "NOVELTY",
+    "OF_EVERY_TILE",
     "PROBABILITY",
+    "TISSUE",
     "Feature",
     "clean_text",
     "read_features",
@@ -45,6 +48,9 @@ __all__ = [
 CONTRIBUTION = "HMGDM: contribution to "  # start of a measurement of an entity: what it added to an answer
 PROBABILITY = "HMGDM: p("  # start of a measurement of a tile: the probability of a class
 NOVELTY = "HMGDM: novelty"  # measurement of a tile: above 1 it is unlike the training data
+TISSUE = "HMGDM: tissue share"  # measurement of a tile: of its area
+LEFT_OUT = "HMGDM: left out of maps"  # 1 for a tile with too little tissue to be coloured; others have no such number
+OF_EVERY_TILE = (NOVELTY, TISSUE)  # are coloured on those, too
 _BLOCK = 2_000  # features encoded at a time
 _DECIMALS = 2
 _GZIP_LEVEL = 4

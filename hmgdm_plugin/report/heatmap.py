@@ -25,13 +25,14 @@ def heatmap_tiff(
     values: Mapping[str, ArrayLike],
     units: Mapping[str, str] | None = None,
     frame: Frame | None = None,
+    least_tissue: float = 0.0,
 ) -> None:
     """Write values per tile as a picture of the grid; NaN where no tile is.
 
     The first page's ImageDescription is JSON: ``quantities`` (names in the order of the pages), ``units``,
     ``origin_px`` (level-0 corner of the first pixel), ``cell_px`` (level-0 pixels per pixel), ``cell_um``, and with a
     `frame` ``qupath_origin_px``, the same corner in the image that QuPath shows. Where tiles overlap, a pixel is the
-    middle of its tile.
+    middle of its tile. ``least_tissue`` says which tiles have a colour on maps: those with that much ``tissue share``.
 
     Parameters
     ----------
@@ -43,6 +44,8 @@ def heatmap_tiff(
         Quantities in the order of `tiles`.
     units : mapping of str to str, optional
     frame : Frame, optional
+    least_tissue : float
+        0 where all tiles are coloured.
 
     Raises
     ------
@@ -56,7 +59,11 @@ def heatmap_tiff(
     place = np.array([(tile.row, tile.col) for tile in tiles])
     place -= place.min(axis=0)
     facts = _facts(tiles, frame)
-    facts |= {"quantities": list(values), "units": {name: (units or {}).get(name, "") for name in values}}
+    facts |= {
+        "least_tissue": least_tissue,
+        "quantities": list(values),
+        "units": {name: (units or {}).get(name, "") for name in values},
+    }
     per_cm = _UM_PER_CM / facts["cell_um"]
     with writing(path), tifffile.TiffWriter(path) as tiff:
         for number, (name, each) in enumerate(values.items()):

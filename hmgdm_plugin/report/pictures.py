@@ -6,8 +6,7 @@ pixels throughout. The same input gives the same bytes.
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +17,11 @@ from ..schema.shades import scale, signed
 from ..schema.space import Tile
 from . import canvas
 from .heatmap import heatmap_tiff
-from .raster import blend, grid_step, paint, seen
+from .raster import blend, grid_step, outline, paint, seen
 from .sheet import BAR_HIGH_IN, BAR_IN, LEGEND_IN, colour_bar, legend, legend_height, sheet
 
 __all__ = [
     "class_overlay",
-    "curves",
     "entity_overlay",
     "heat_overlay",
     "heatmap_tiff",
@@ -33,10 +31,8 @@ __all__ = [
 ]
 
 Image = NDArray[np.uint8]
-Curve = ArrayLike | tuple[ArrayLike, ArrayLike, ArrayLike]
 _SOLID = 0.6  # share of the colour in class maps
 _LINED_PX = 8  # tiles that are smaller on the picture are not drawn apart by lines
-_LINES = ("#0072B2", "#D55E00", "#6E6E6E", "#009E73", "#56B4E9", "#E69F00")
 
 
 def tissue_picture(path: Path, thumbnail: Image, downsample: float, title: str, mpp_level0: float) -> None:
@@ -57,6 +53,7 @@ def heat_overlay(
     colormap: str = "viridis",
     alpha: float = 0.5,
     limits: tuple[float, float] | None = None,
+    blank: str = "",
 ) -> None:
     """Draw one value per tile on the tissue, with a colour bar over the `scale` of the values, or over `limits`.
 
@@ -78,6 +75,8 @@ def heat_overlay(
         Name of a matplotlib colour map.
     alpha : float
         Share of the colour against the tissue.
+    blank : str
+        What the legend says of tiles without a value, which are then outlined; empty for nothing.
 
     Raises
     ------
@@ -93,9 +92,11 @@ def heat_overlay(
     coloured = ScalarMappable(Normalize(*(limits or scale(values))), ramp)
     colours = np.where(np.isfinite(values)[:, None], coloured.to_rgba(np.nan_to_num(values))[:, :3], np.nan)
     picture, grey = blend(thumbnail, paint(tiles, colours, thumbnail.shape, downsample), alpha)
-    drawn = sheet(picture, (0.0, 0.0), downsample, title, mpp_level0, BAR_IN, BAR_HIGH_IN + 0.2)
+    if blank:
+        outline(picture, tiles, np.isnan(values), downsample)
+    drawn = sheet(picture, (0.0, 0.0), downsample, title, mpp_level0, BAR_IN, BAR_HIGH_IN + (0.9 if blank else 0.2))
     shown = seen(ramp(np.arange(256))[:, :3], grey, alpha)
-    colour_bar(drawn, shown, coloured.get_clim(), unit, values)
+    colour_bar(drawn, shown, coloured.get_clim(), unit, values, blank)
     canvas.save(drawn.figure, path)
 
 
@@ -109,10 +110,11 @@ def class_overlay(
     rgbs: Sequence[tuple[int, int, int]],
     title: str,
     mpp_level0: float,
+    blank: str = "",
 ) -> None:
     """Draw the class or cluster of each tile; the legend says the share of tiles in each.
 
-    `labels` (n,) are indices into `names` and `rgbs`; a negative one is not drawn. Others: see `heat_overlay`.
+    `labels` (n,) are indices into `names` and `rgbs`; a negative one has no value. Others: see `heat_overlay`.
     """
     labels = np.asarray(labels, np.int64)
     table = np.asarray(rgbs, np.float64).reshape(-1, 3) / 255
@@ -121,8 +123,12 @@ def class_overlay(
     shares = [f"{100 * count / max(counts.sum(), 1):.0f} % {name}" for name, count in zip(names, counts, strict=True)]
     lines = grid_step(tiles) >= _LINED_PX * downsample
     picture, grey = blend(thumbnail, paint(tiles, colours, thumbnail.shape, downsample), _SOLID, apart=lines)
+    shown = seen(table, grey, _SOLID)
+    if blank:
+        outline(picture, tiles, labels < 0, downsample)
+        shares, shown = [*shares, blank], np.vstack([shown, np.ones(3)])
     drawn = sheet(picture, (0.0, 0.0), downsample, title, mpp_level0, LEGEND_IN, legend_height(shares))
-    legend(drawn, shares, seen(table, grey, _SOLID))
+    legend(drawn, shares, shown)
     canvas.save(drawn.figure, path)
 
 
@@ -134,15 +140,20 @@ def rgb_overlay(
     rgb: ArrayLike,
     title: str,
     mpp_level0: float,
+    blank: str = "",
 ) -> None:
     """Draw three quantities per tile, (n, 3) in 0..1, as red, green and blue: similar colours, similar tissue.
 
     Others: see `heat_overlay`.
     """
     picture, grey = blend(thumbnail, paint(tiles, np.clip(rgb, 0, 1), thumbnail.shape, downsample), _SOLID)
-    drawn = sheet(picture, (0.0, 0.0), downsample, title, mpp_level0, LEGEND_IN, 1.2)
-    names = ["component 1", "component 2", "component 3"]
-    legend(drawn, names, seen(np.eye(3), grey, _SOLID), "Similar colours: similar tissue")
+    if blank:
+        outline(picture, tiles, np.isnan(np.asarray(rgb)[:, 0]), downsample)
+    drawn = sheet(picture, (0.0, 0.0), downsample, title, mpp_level0, LEGEND_IN, 1.7 if blank else 1.2)
+    names, shown = ["component 1", "component 2", "component 3"], seen(np.eye(3), grey, _SOLID)
+    if blank:
+        names, shown = [*names, blank], np.vstack([shown, np.ones(3)])
+    legend(drawn, names, shown, "Similar colours: similar tissue")
     canvas.save(drawn.figure, path)
 
 
@@ -215,25 +226,3 @@ def outline_overlay(
     for colour, width in ((np.ones(3), 1.8), (np.array(rgb) / 255, 1.0)):
         drawn.add(PathCollection(paths, facecolors="none", edgecolors=[colour], linewidths=width))
     canvas.save(drawn.figure, path)
-
-
-def curves(path: Path, x: ArrayLike, series: Mapping[str, Curve], title: str, xlabel: str, ylabel: str) -> None:
-    """Draw lines over a common `x` (n,), each an array (n,) or (mean, low, high) with a band; NaN leaves a gap."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 3.8), dpi=canvas.DPI, layout="constrained")
-    axes = figure.add_subplot()
-    for (name, curve), colour in zip(series.items(), _LINES, strict=False):
-        mean, *band = curve if isinstance(curve, tuple) else (curve,)
-        axes.plot(x, mean, color=colour, linewidth=1.6, label=textwrap.shorten(name, 36))
-        if band:
-            axes.fill_between(x, *band, color=colour, alpha=0.18, linewidth=0)
-    axes.set_title(textwrap.shorten(title, 60), loc="left", size=12.5, weight="bold", parse_math=False)
-    axes.set_xlabel(textwrap.shorten(xlabel, 70), parse_math=False)
-    axes.set_ylabel(textwrap.shorten(ylabel, 45), parse_math=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color="0.9", linewidth=0.6)
-    shown = figure.legend(loc="outside lower left", ncols=2, frameon=False)
-    for text in shown.get_texts():
-        text.set_parse_math(False)
-    canvas.save(figure, path)

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..schema.space import Tile
 
-_DARKEST, _LINE = 0.3, 0.2  # greyed tissue is lightened, so that colours stay clear on dark nuclei
+_DARKEST, _LINE, _PALE = 0.3, 0.2, 0.55  # greyed tissue is lightened, so that colours stay clear on dark nuclei
 _GREY = np.array([0.299, 0.587, 0.114])  # luma, ITU-R BT.601
 
 
@@ -88,6 +88,12 @@ def blend(
     picture[inside] = alpha * painted[inside] + (1 - alpha) * grey[:, None]
     picture[border(painted if apart else np.where(inside, 1.0, np.nan)[..., None])] = _LINE
     return picture, float(np.median(grey)) if grey.size else 1.0
+
+
+def outline(picture: NDArray[np.float64], tiles: Sequence[Tile], which: ArrayLike, downsample: float) -> None:
+    """Draw a thin line around those of `tiles` that have no colour: `which` (n,)."""
+    edge = border(paint(tiles, np.where(np.asarray(which)[:, None], 1.0, np.nan), picture.shape, downsample))
+    picture[edge] = _PALE
 
 
 def seen(colours: ArrayLike, grey: float, alpha: float) -> NDArray[np.float64]:

@@ -151,9 +151,17 @@ def legend_height(names: Sequence[str]) -> float:
 
 
 def colour_bar(
-    on: Sheet, colours: NDArray[np.float64], limits: tuple[float, float], unit: str, values: NDArray[np.float64]
+    on: Sheet,
+    colours: NDArray[np.float64],
+    limits: tuple[float, float],
+    unit: str,
+    values: NDArray[np.float64],
+    note: str = "",
 ) -> None:
-    """Colours (n, 3) from the lower limit to the upper beside the picture; pointed where `values` lie beyond them."""
+    """Colours (n, 3) from the lower limit to the upper beside the picture; pointed where `values` lie beyond them.
+
+    `note` stands beneath.
+    """
     from matplotlib.ticker import MaxNLocator
 
     length = round(min(max(on.high * 0.7, BAR_HIGH_IN * DPI), 3.2 * DPI))
@@ -169,6 +177,7 @@ def colour_bar(
     ticks = [tick for tick in MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high) if low <= tick <= high]
     places = [last - (tick - low) / (high - low) * (last - first) for tick in ticks]
     _ticks(on, places, _labels(ticks), left + wide, unit)
+    on.write(left, top + length + 0.15 * DPI, "\n".join(textwrap.wrap(note, 15)), 9, va="top")
 
 
 def _outline(on: Sheet, xs: tuple[int, int], ys: tuple[int, int, int, int], colours: NDArray[np.float64]) -> None:

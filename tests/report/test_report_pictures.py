@@ -10,9 +10,9 @@ from PIL import Image
 
 from hmgdm_plugin.report.canvas import png
 from hmgdm_plugin.report.crop import crop_png
+from hmgdm_plugin.report.lines import curves
 from hmgdm_plugin.report.pictures import (
     class_overlay,
-    curves,
     entity_overlay,
     heat_overlay,
     rgb_overlay,

@@ -120,7 +120,11 @@ def test_the_scripts_accept_this_version_of_the_program():
 
 
 def test_layouts_known_on_both_sides_are_the_same():
-    from hmgdm_plugin.qupath import columns, ids, marker
+    from hmgdm_plugin.qupath import columns, geojson, ids, marker
+
+    ours = (SCRIPTS / "lib/hmgdm/Ours.groovy").read_text("utf-8")
+    assert f"LEFT_OUT = '{geojson.LEFT_OUT}'" in ours
+    assert f"OF_EVERY_TILE = {list(geojson.OF_EVERY_TILE)} as Set" in ours
 
     tag = (SCRIPTS / "lib/hmgdm/Tag.groovy").read_text("utf-8")
     assert f"0x{ids._MAGIC:x}L" in tag

@@ -22,10 +22,22 @@ class Layers {
 
     List<String> names() { facts.quantities as List<String> }
 
+    /** The values of a quantity, not a number where its tile has no colour. */
     float[] page(String name) {
         def at = names().indexOf(name)
-        at < 0 ? null : pages[at]
+        if (at < 0) return null
+        if (!leavesOut(name)) return pages[at]
+        def out = pages[at].clone()
+        for (int k = 0; k < out.length; k++) if (sparse(k)) out[k] = Float.NaN
+        out
     }
+
+    /** Whether tiles with too little tissue are left out of the picture of a quantity. */
+    boolean leavesOut(String name) { least > 0 && !Ours.OF_EVERY_TILE.contains('HMGDM: ' + name) }
+
+    private double getLeast() { (facts.least_tissue ?: 0d) as double }
+
+    private boolean sparse(int k) { least > 0 && pages[names().indexOf('tissue share')][k] < least }
 
     /** Where the grid lies, in the pixels of the image that QuPath shows. */
     ImageRegion place() {
@@ -49,7 +61,7 @@ class Layers {
             int x = Math.floor((tile.ROI.centroidX - origin[0]) / cell), y = Math.floor((tile.ROI.centroidY - origin[1]) / cell)
             if (x >= 0 && y >= 0 && x < width && y < height) colours[y * width + x] = tile.pathClass.color & 0xffffff
         }
-        painted { int k -> colours[k] }
+        painted { int k -> sparse(k) ? null : colours[k] }
     }
 
     /** The first three components of the embeddings as red, green and blue. */

@@ -7,6 +7,8 @@ import qupath.lib.objects.PathObject
 /** The objects of H-MGDM on an image and what they measure; compiled, since they may be 500,000 and the window waits. */
 @CompileStatic
 class Ours {
+    static final String LEFT_OUT = 'HMGDM: left out of maps' // 1 for a tile with too little tissue to be coloured
+    static final Set<String> OF_EVERY_TILE = ['HMGDM: novelty', 'HMGDM: tissue share'] as Set
     private static final int LOOKED_AT = 200 // objects of a kind, for the names of their measurements
 
     final List<PathObject> objects
@@ -24,6 +26,7 @@ class Ours {
             looked.put(kind, count + 1)
             for (String name : each.getMeasurementList().getMeasurementNames()) if (name.startsWith('HMGDM: ')) seen.add(name)
         }
+        seen.remove(LEFT_OUT)
         new ArrayList<String>(seen)
     }
 
@@ -34,10 +37,22 @@ class Ours {
         out
     }
 
-    List<PathObject> having(String measurement) {
+    /** Objects that a map of the measurement colours. */
+    List<PathObject> mapped(String measurement) {
+        boolean every = OF_EVERY_TILE.contains(measurement)
         List<PathObject> out = []
-        for (PathObject each : objects) if (each.getMeasurementList().containsKey(measurement)) out.add(each)
+        for (PathObject each : objects) {
+            if (each.getMeasurementList().containsKey(measurement) && (every || !each.getMeasurementList().containsKey(LEFT_OUT))) out.add(each)
+        }
         out
+    }
+
+    /** Whether a map of the measurement leaves out tiles that have it. */
+    boolean leavesOut(String measurement) {
+        if (OF_EVERY_TILE.contains(measurement)) return false
+        for (PathObject each : objects)
+            if (each.getMeasurementList().containsKey(LEFT_OUT) && each.getMeasurementList().containsKey(measurement)) return true
+        false
     }
 
     static float[] values(List<PathObject> objects, String measurement) {

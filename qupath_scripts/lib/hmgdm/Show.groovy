@@ -10,6 +10,7 @@ import qupath.lib.objects.PathObject
 
 /** What of the results can be drawn on the slide, prepared in the background; one layer at a time. */
 class Show {
+    static final String SLIVERS = 'Tiles with too little tissue have no colour.'
     static final String COMPONENTS = 'Embeddings as colours', MAP = 'Heat map: ', GROUPS = 'Groups: ', OBJECTS = 'Objects: '
 
     /** All layers that the image has: pictures of the last run, and a map of every measurement. */
@@ -93,7 +94,8 @@ class Show {
 
     private static Closure picture(ImageData imageData, String name) {
         def run = mapped(imageData)
-        def pages = new Layers(new Ran(run).heatMap()), remarks = Results.remarks(run)
+        def pages = new Layers(new Ran(run).heatMap())
+        def remarks = Results.remarks(run) + (pages.leavesOut(name.substring(name.indexOf(': ') < 0 ? 0 : name.indexOf(': ') + 2)) ? [SLIVERS] : [])
         BufferedImage image
         Closure key
         if (name == COMPONENTS) {
@@ -136,14 +138,15 @@ class Show {
     }
 
     private static Closure map(ImageData imageData, String name, Collection<PathObject> lit) {
-        def objects = new Ours(imageData).having(name)
+        def ours = new Ours(imageData)
+        def objects = ours.mapped(name)
         if (!objects) throw new Trouble("no object has ${name}", 'analyse the slide first')
         def scale = new Scale(Ours.values(objects, name))
         def mapper = new Lit(scale.colours(), name, objects, lit ?: objects)
         mapper.setDisplayMinValue(scale.low)
         mapper.setDisplayMaxValue(scale.high)
         def run = Runs.all(imageData).reverse().find { (it.recipes as List)*.intValue().contains(Tag.of(objects[0].ID)) }
-        def remarks = run ? Results.remarks(run) : []
+        def remarks = (run ? Results.remarks(run) : []) + (ours.leavesOut(name) ? [SLIVERS] : [])
         def unit = name.startsWith(Why.PREFIX) ? Why.unit(imageData, name) : ''
         def title = name.replaceFirst('^HMGDM: ', '').capitalize() + (unit ? " (${unit})" : '')
         return { viewer -> Look.objects(viewer, mapper, title, { Legend.bar(scale) }, remarks) }
