@@ -48,7 +48,7 @@ def verb(context: Context, name: str, kind: str, needs: str = "", module: str = 
 
 def _read_request(path: Path) -> dict[str, Any]:
     try:
-        raw = json.loads(path.read_text("utf-8"))
+        raw = json.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})", "give the path of a JSON file") from error
     except (ValueError, RecursionError) as error:

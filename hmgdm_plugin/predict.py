@@ -100,6 +100,7 @@ class _Job:
 def _slide(job: _Job, plan: Plan) -> dict[str, Any]:
     """Analyse one slide and stage its files; returns its row of the summary."""
     from .analysis.answers import SlideAnswers
+    from .analysis.mapped import warning as sparse
     from .analysis.novel import novel_share, warning
     from .analysis.objects import marked
     from .analysis.present import Presentation
@@ -121,7 +122,8 @@ def _slide(job: _Job, plan: Plan) -> dict[str, Any]:
         tiles = recorded(marks, _columns(job, name, "tiles"), frame)
         write_features(job.folder.stage(run.tiles_geojson(name)), tiles, frame)
     share = novel_share(answers.novelty)
-    remarks = [*answers.beyond(job.model, job.heads), *filter(None, [warning(job.model.card, share)])]
+    found = [warning(job.model.card, share), sparse(answers.shares, answers.least)]
+    remarks = [*answers.beyond(job.model, job.heads), *filter(None, found)]
     said = [f"{name}: {remark}" for remark in remarks]
     for note in said:
         job.events.note(note)

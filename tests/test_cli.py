@@ -109,7 +109,8 @@ def test_words_of_the_command_line_become_options(options_of: Callable[..., Any]
 
 def test_the_command_line_wins_over_the_request(options_of: Callable[..., Any], tmp_path: Path) -> None:
     request = tmp_path / "an Übung.json"
-    request.write_text(json.dumps({"slides": ['C:\\a "b".svs'], "mpp": 0.25, "overwrite": True, "seed": 7}), "utf-8")
+    content = json.dumps({"slides": ['C:\\a "b".svs'], "mpp": 0.25, "overwrite": True, "seed": 7})
+    request.write_text(content, "utf-8-sig")  # as editors of Windows do
     options = options_of("--request", str(request), "--mpp", "0.5")
     assert options.slides == (Path('C:\\a "b".svs'),)
     assert (options.mpp, options.overwrite, options.seed) == (0.5, True, 7)

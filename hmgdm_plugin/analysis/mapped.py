@@ -41,6 +41,13 @@ def sentence(kept: NDArray[np.bool_], least: float) -> str:
     )
 
 
+def warning(shares: Sequence[float], least: float) -> str:
+    """What is said where no tile holds enough; empty elsewhere."""
+    if max(shares) >= least:
+        return ""
+    return f"no tile holds {100 * least:.3g} % tissue (--map-tissue): maps and medians take all, and are rough"
+
+
 def blank(kept: NDArray[np.bool_], least: float) -> str:
     """The same in a legend's few words; empty where nothing was left out."""
     return "" if kept.all() else f"outlined: less than {100 * least:.3g} % tissue"

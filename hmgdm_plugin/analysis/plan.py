@@ -121,7 +121,8 @@ def planned(slide: Slide, model: LoadedModel, options: EmbedOptions, events: Eve
     found = tuple(tiles(slide.frame, graph.mpp, graph.tile_px, options.overlap, tissue, options.min_tissue, regions))
     if not found:
         where = "inside the regions" if regions else "on the slide"
-        raise InputError(f"{slide.path.name}: no tissue {where}", "lower --min-tissue, or choose other regions")
+        fix = "lower --min-tissue, or choose other regions" if tissue.mask.any() else "give an H&E slide or image"
+        raise InputError(f"{slide.path.name}: no tissue {where}", fix)
     nuclei, expected = _nuclei(slide, found, tissue, model, options, events, kept)
     return Plan(slide, thumbnail, downsample, found, tuple(events.notes[before:]), tissue, nuclei, expected)
 

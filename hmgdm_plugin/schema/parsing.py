@@ -24,7 +24,7 @@ def read_toml(path: Path, kind: type[S]) -> S:
         The file is missing or not TOML, a key is unknown, or a value does not fit.
     """
     try:
-        raw = tomllib.loads(Path(path).read_text("utf-8"))
+        raw = tomllib.loads(Path(path).read_text("utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})", "give the path of a TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -129,7 +129,7 @@ class ImageSource:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about odd tags, and size: twice as large is an error
             with Image.open(path, formats=IMAGE_FORMATS) as image:
-                if image.mode in DEEP_MODES:
+                if _deep(image):
                     raise InputError(f"{path.name}: more than 8 bits per channel", CONVERT)
                 grey = image.mode in ("1", "L", "LA")
                 self._pixels = _over_white(image)
@@ -147,6 +147,11 @@ class ImageSource:
 
     def close(self) -> None:
         """See `Source`."""
+
+
+def _deep(image: Any) -> bool:
+    """Whether an image that is open has more than 8 bits; of RGB Pillow would keep the upper 8, black for 12 in 16."""
+    return image.mode in DEEP_MODES or any(";16" in str(piece) for piece in image.tile)
 
 
 def _over_white(image: Any) -> RGB:

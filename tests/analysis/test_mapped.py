@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from hmgdm_plugin.analysis.mapped import mapped, sentence
+from hmgdm_plugin.analysis.mapped import mapped, sentence, warning
 from hmgdm_plugin.analysis.results import read_table
 from hmgdm_plugin.gui.results import CLASSES, read_groups
 from hmgdm_plugin.predict import predict
@@ -93,4 +93,5 @@ def test_qupath_leaves_it_without_colour_too(done):
 def test_where_no_tile_has_enough_all_count():
     assert mapped([0.3, 0.4], 0.5).all()
     assert mapped([0.3, 0.5], 0.5).tolist() == [False, True]
-    assert sentence(np.ones(2, bool), 0.5) == ""
+    assert sentence(np.ones(2, bool), 0.5) == warning([0.3, 0.5], 0.5) == ""
+    assert warning([0.3, 0.4], 0.5).startswith("no tile holds 50 % tissue")

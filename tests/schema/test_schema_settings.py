@@ -47,7 +47,7 @@ def test_settings_cannot_change_after_they_were_read() -> None:
 
 def test_toml_is_read_with_defaults_for_what_it_leaves_out(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
-    path.write_text('name = "m"\nsources = []\n[graph]\nsegments = 100\n', "utf-8")
+    path.write_text('name = "m"\nsources = []\n[graph]\nsegments = 100\n', "utf-8-sig")
     settings = read_toml(path, PretrainSettings)
     assert settings.graph == GraphSettings(segments=100)
     assert (settings.stage1.batch, settings.stage2.batch) == (64, 16)

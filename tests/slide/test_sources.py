@@ -139,6 +139,10 @@ def _deep(path: Path) -> None:
     tifffile.imwrite(path, PIXELS.astype(np.uint16), **TILED)
 
 
+def _deep_strips(path: Path) -> None:
+    tifffile.imwrite(path, PIXELS.astype(np.uint16) * 16, photometric="rgb")
+
+
 def _channels(path: Path) -> None:
     tifffile.imwrite(
         path, np.zeros((5, 96, 130), np.uint8), tile=(64, 64), photometric="minisblack", planarconfig="separate"
@@ -189,6 +193,7 @@ def _nothing(path: Path) -> None:
         ("deep.tif", _deep, "uint16 is not an 8-bit RGB image"),
         ("channels.tif", _channels, "is not an 8-bit RGB image"),
         ("palette.tif", _palette, "is not an 8-bit RGB image"),
+        ("12 bits in 16.tif", _deep_strips, "more than 8 bits"),
         ("deep.png", _deep_grey, "more than 8 bits"),
         ("cut.tif", _cut_tiff, "cut short|cannot be read"),
         ("cut.png", _cut_png, "truncated|cannot be read"),
