@@ -50,13 +50,15 @@ class TileAnswer:
 class TopEntity:
     """One entity that raised the answer; `outline` in level-0 pixels.
 
-    `effect`: its contribution times the `step_of` its tile, by which entities of several tiles are put in order.
+    `effect`: its contribution times the `step_of` its tile, by which entities of several tiles are put in order; those
+    of `sparse` tiles, which hold too little tissue to speak for the slide, come last.
     """
 
     contribution: float
     tile: Tile
     outline: shapely.Geometry
     effect: float
+    sparse: bool = False
 
 
 @dataclass
@@ -87,7 +89,8 @@ class SlideAnswers:
         if len(answer.contribution) and tile.outlines is not None:
             best = int(answer.contribution.argmax())
             most = float(answer.contribution[best])
-            self.top.append(TopEntity(most, tile.tile, tile.outlines[best], most * answer.step))
+            sparse = self.shares[-1] < self.least
+            self.top.append(TopEntity(most, tile.tile, tile.outlines[best], most * answer.step, sparse))
             self.top = strongest(self.top)
 
     def of(self, head: str) -> Floats:
@@ -125,7 +128,7 @@ def step_of(shown: Head, value: float) -> float:
 
 def strongest(entities: Sequence[TopEntity]) -> list[TopEntity]:
     """The few that moved the answer furthest in its own unit, first one first."""
-    return sorted(entities, key=lambda each: -each.effect)[:TOP_ENTITIES]
+    return sorted(entities, key=lambda each: (each.sparse, -each.effect))[:TOP_ENTITIES]
 
 
 def chosen(card: Card, names: Sequence[str], show: str) -> tuple[list[Head], Head]:

@@ -15,9 +15,11 @@ from ..report import lines, page, pictures
 from ..report.sentences import faithfulness, importance_meaning, importance_unit
 from ..schema import run
 from ..schema.folder import RunFolder
+from ..schema.options import MAP_TISSUE
 from .answers import TopEntity, step_of, strongest
 from .crops import crop_of
 from .faithful import ORDERS
+from .measured import tissue_share
 from .objects import entity_features
 from .short import facts_of, in_short
 
@@ -57,7 +59,8 @@ class Explanation:
         assert tile.outlines is not None
         best = int(said.contribution.argmax())
         most = float(said.contribution[best])
-        entity = TopEntity(most, tile.tile, tile.outlines[best], most * step_of(self.shown, said.value))
+        sparse = tissue_share(tile) < MAP_TISSUE
+        entity = TopEntity(most, tile.tile, tile.outlines[best], most * step_of(self.shown, said.value), sparse)
         self.top = strongest([*self.top, entity])
         if self.top[0] is entity:
             self.field = _Field(tile.tile, tile.rgb, tile.outlines, said.contribution)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import compress
 from pathlib import Path
@@ -169,11 +170,13 @@ class Presentation:
             values += answer(tile, self.model, [self.shown], self.shown).contribution.tolist()
         x, y = min(t.x_px for t in near), min(t.y_px for t in near)
         side = max(max(t.x_px - x, t.y_px - y) for t in near) + centre.side_px
-        image = self.slide.read(x, y, side, min(round(side / centre.scale), 1024))
+        image, frame = self.slide.read(x, y, side, min(round(side / centre.scale), 1024)), self.slide.frame
+        scale = side / len(image)
+        image = image[: math.ceil((frame.height_px - y) / scale), : math.ceil((frame.width_px - x) / scale)]
         path = self._path("importance")
         title = f"What each entity added to: {self.shown.title}"
         pictures.entity_overlay(
-            path, image, (x, y), side / len(image), outlines, values, title, self.mpp, importance_unit(self.shown.kind)
+            path, image, (x, y), scale, outlines, values, title, self.mpp, importance_unit(self.shown.kind)
         )
         return path
 

@@ -229,13 +229,13 @@ def _scale_bar(on: Sheet, mpp: float) -> None:
     figure_high = math.floor(on.figure.bbox.height)
     ground = FancyBboxPatch(
         (left, figure_high - top - high - 2 * gap), wide + 2 * gap, high + 2 * gap, facecolor="white", alpha=0.85,
-        linewidth=0, boxstyle="round,pad=0,rounding_size=4", transform=None,
+        linewidth=0, boxstyle="round,pad=0,rounding_size=4", transform=None, zorder=5,  # above entities
     )  # fmt: skip
     on.figure.add_artist(ground)
     start = left + gap + (wide - length) / 2
-    bar = _boxes([(start, top + gap, length, thick)], facecolors="black", edgecolors="none")
+    bar = _boxes([(start, top + gap, length, thick)], facecolors="black", edgecolors="none", zorder=6)
     on.add(bar, level0=False)
-    on.write(left + gap + wide / 2, top + gap + thick + 3 * POINT, text, ha="center", va="top")
+    on.write(left + gap + wide / 2, top + gap + thick + 3 * POINT, text, ha="center", va="top", zorder=6)
 
 
 def _boxes(boxes: Sequence[tuple[float, float, float, float]], **look: Any) -> Collection:

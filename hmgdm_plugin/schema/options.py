@@ -26,6 +26,7 @@ def _as_shard(text: str) -> str:
     return text
 
 
+MAP_TISSUE = 0.5
 MapTissue = Annotated[float, Field(ge=0.0, le=1.0)]  # of a tile's area, from which it is coloured and counted
 Heads = Annotated[tuple[str, ...], AfterValidator(_each_once)]
 
@@ -71,7 +72,7 @@ class PredictOptions(EmbedOptions):
 
     heads: Heads = ()  # empty: the heads that the model's card marks as default
     show: str = ""  # head drawn on the overlay; empty: the first
-    map_tissue: MapTissue = 0.5
+    map_tissue: MapTissue = MAP_TISSUE
     columns: bool = False  # also write objects as columns, which QuPath's scripts read fastest
     explain: bool = False  # also what `hmgdm explain` does, for the head shown, in the same pass
 
@@ -130,7 +131,7 @@ class BatchOptions(Settings):
     show: str = ""
     overlap: Annotated[float, Field(ge=0.0, le=0.9)] = 0.0
     min_tissue: Annotated[float, Field(ge=0.0, le=1.0)] = 0.25
-    map_tissue: MapTissue = 0.5
+    map_tissue: MapTissue = MAP_TISSUE
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     workers: Annotated[int, Field(ge=0, le=256)] = 0  # slides at a time, a core each; 0: one per core
     seed: Seed = 0

@@ -1,5 +1,7 @@
 """What is shown first of a slide."""
 
+from dataclasses import replace
+
 import shapely
 
 from hmgdm_plugin.analysis.answers import TOP_ENTITIES, TopEntity, step_of, strongest
@@ -21,3 +23,4 @@ def test_the_one_nucleus_of_an_empty_tile_does_not_come_before_those_of_a_dense_
     lonely, crowded = entity(1.5, plain, 60.0), entity(0.1, plain, 5000.0)
     assert strongest([crowded, lonely])[0] is lonely
     assert len(strongest([lonely] * 20)) == TOP_ENTITIES
+    assert strongest([replace(lonely, sparse=True), crowded])[0] is crowded, "a sliver does not speak for its slide"

@@ -95,3 +95,10 @@ def test_where_no_tile_has_enough_all_count():
     assert mapped([0.3, 0.5], 0.5).tolist() == [False, True]
     assert sentence(np.ones(2, bool), 0.5) == warning([0.3, 0.5], 0.5) == ""
     assert warning([0.3, 0.4], 0.5).startswith("no tile holds 50 % tissue")
+
+
+def test_nothing_beyond_the_slide_is_drawn_around_the_strongest_entity(tmp_path):
+    Image.fromarray(synthetic_tile(256)[:160]).save(tmp_path / "a.png")
+    predict(PredictOptions(slides=(tmp_path / "a.png",), mpp=0.5, nuclei="none", results_dir=tmp_path / "r"), Events())
+    with Image.open(tmp_path / "r" / run.overlay_png("a", "importance")) as image:
+        assert image.height < 0.7 * image.width, "160 rows of a tile of 256"
