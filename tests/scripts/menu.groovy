@@ -148,8 +148,8 @@ drive = {
     fire('Analyse whole slide…')
     told('no program', said())
     PathPrefs.createPersistentPreference('hmgdm.program', '').set(given('program'))
-    def (Choose, Layers) = evaluate(new File(given('scripts'), 'load.groovy'))('Choose', 'Layers')
-    told('shades', given('shades').split(';').collect { new Scale(it.tokenize(',')*.toFloat() as float[]).with { [low, high] } })
+    def (Choose, Scale) = evaluate(new File(given('scripts'), 'load.groovy'))('Choose', 'Scale')
+    told('shades', given('shades').split(';').collect { Scale.newInstance([it.tokenize(',')*.toFloat() as float[]] as Object[]).with { [low, high] } })
     Choose.metaClass.static.folder = { -> new File(out, 'of another slide') }
     fire('Import results…')
     told('of another slide', said())
