@@ -37,6 +37,8 @@ def nuclei(options: NucleiOptions, events: Events) -> Mapping[str, Any]:
     with opened(options) as slides:
         found = detector(options.model, options.device, options.precision, events)
         searches = [searched(slide, found, drawn_regions(slide, options, events), events) for slide in slides]
+        for note in (note for search in searches for note in search.notes):
+            events.note(note)
         if options.dry_run:
             return _estimate(searches, options, events)
         with folder, run.writing(folder.root):

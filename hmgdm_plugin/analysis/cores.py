@@ -17,6 +17,7 @@ import shapely
 from numpy.typing import NDArray
 
 from ..nuclei.limits import histogram, limits_of
+from ..schema.space import Tile
 from ..slide.tissue import Tissue
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ..slide.reader import Slide
 
 NEAR_UM = 25.0  # a nucleus this near to what the mask calls tissue may still be one
+FOREIGN = 0.25  # of an outline, from which on it is no nucleus: the rim of ink is taken for tissue
 LEAST_CORE_PX = 256
 FIELDS, FIELD_PX = 48, 256  # looked at for the limits of normalisation
 Areas = Sequence[shapely.Polygon | shapely.MultiPolygon]
@@ -71,7 +73,10 @@ class Cores:
         margin = _up(settings.network.reach_px, multiple)
         core = max(settings.tile_px - 2 * margin, LEAST_CORE_PX) // multiple * multiple
         steps = math.ceil(NEAR_UM / (tissue.downsample * frame.mpp))
-        near = Tissue(ndimage.binary_dilation(tissue.mask, iterations=steps), tissue.downsample)
+        around = ndimage.binary_dilation(tissue.mask, iterations=steps)
+        if tissue.foreign is not None:
+            around &= ~tissue.foreign
+        near = Tissue(around, tissue.downsample, tissue.foreign)
         return cls(float(x_px), float(y_px), scale, width, height, core, margin, multiple, near)
 
     def places(self, areas: Areas | None = None) -> list[Place]:
@@ -106,6 +111,14 @@ class Cores:
         row, column = np.minimum(pixel.astype(np.int64), np.array(self.near.mask.shape) - 1).T
         return np.asarray(own.all(axis=1) & self.near.mask[row, column])
 
+    def is_foreign(self, polygons: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether outlines (N, R, 2) in level-0 pixels lie by a good part on ink or black, where no nucleus can be."""
+        if self.near.foreign is None or not len(polygons):
+            return np.zeros(len(polygons), bool)
+        last = np.array(self.near.mask.shape)[::-1] - 1
+        column, row = np.moveaxis(np.clip(polygons // self.near.downsample, 0, last).astype(np.int64), 2, 0)
+        return np.asarray(self.near.foreign[row, column].mean(axis=1) >= FOREIGN)
+
     def to_slide(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """Points (..., 2) x, y in pixels of the detector as level-0 points."""
         return np.asarray(points, np.float64) * self.scale + (self.x_px, self.y_px)
@@ -134,7 +147,7 @@ class Cores:
 
 
 def slide_limits(slide: Slide, tissue: Tissue, detector: StarDist) -> Floats:
-    """Limits (2, 3) of normalisation of a slide, from fields of tissue spread evenly over it."""
+    """Limits (2, 3) of normalisation of a slide, from fields of tissue spread evenly over it, without ink and black."""
     settings, scale = detector.settings, detector.settings.mpp / slide.frame.mpp
     x_px, y_px, width, height = slide.frame.bounds
     side = min(FIELD_PX * scale, float(width), float(height))
@@ -143,8 +156,14 @@ def slide_limits(slide: Slide, tissue: Tissue, detector: StarDist) -> Floats:
     there = np.flatnonzero(share >= min(0.5, float(share.max())))
     chosen = there[np.linspace(0, len(there) - 1, min(FIELDS, len(there))).round().astype(int)]
     size = max(round(side / scale), 1)
-    counts = [histogram(slide.read(x, y, side, size)) for x, y in (grid[k] for k in chosen)]
+    fields = (Tile(x, y, side, size, settings.mpp) for x, y in (grid[k] for k in chosen))
+    counts = [histogram(_clean(slide.read(f.x_px, f.y_px, side, size), tissue.foreign_under(f))) for f in fields]
     return limits_of(np.sum(counts, axis=0), settings.percentiles)
+
+
+def _clean(rgb: NDArray[np.uint8], foreign: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Pixels (N, 3) of a field that are not foreign; all of them where nothing else is there."""
+    return rgb[np.ones_like(foreign) if foreign.all() else ~foreign]
 
 
 def _up(value: int, multiple: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,9 @@ from ..report import page
 from ..report.crop import crop_png
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..schema.space import Frame
     from ..slide.reader import Slide
     from .answers import TopEntity
 
@@ -27,3 +31,12 @@ def crop_of(slide: Slide, top: TopEntity) -> page.Entity:
     at = slide.frame.to_qupath(np.array([centre.x, centre.y]))
     remark = "raised the answer" if top.contribution > 0 else "lowered the answer"
     return page.Entity(png, top.contribution, f"x {at[0]:.0f}, y {at[1]:.0f} px", remark)
+
+
+def on_slide(
+    image: NDArray[np.uint8], x_px: float, y_px: float, scale: float, frame: Frame
+) -> tuple[NDArray[np.uint8], tuple[float, float]]:
+    """That part of `image`, read at a corner with `scale` level-0 pixels each, that lies on the slide; its corner."""
+    left, top = (max(0, math.floor(-start / scale)) for start in (x_px, y_px))
+    right, bottom = math.ceil((frame.width_px - x_px) / scale), math.ceil((frame.height_px - y_px) / scale)
+    return image[top:bottom, left:right], (x_px + left * scale, y_px + top * scale)

@@ -116,7 +116,7 @@ def detect(
 
     def within(found: Found) -> Found:
         inside = True if area is None else shapely.contains_xy(area, *found.centres.T)
-        return found.taken(np.broadcast_to(inside, len(found)))
+        return found.taken(inside & ~cores.is_foreign(found.polygons))
 
     for own, stain in kept.read() if kept else ():
         known += 1

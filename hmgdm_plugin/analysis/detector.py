@@ -134,7 +134,7 @@ def searched(slide: Slide, detector: Detector, areas: Areas | None, events: Even
     with events.timed("tissue"):
         tissue = find_tissue(slide)
         thumbnail, downsample = slide.thumbnail()
-    everything = Tissue(np.ones_like(tissue.mask), tissue.downsample)
+    everything = Tissue(np.ones_like(tissue.mask), tissue.downsample, tissue.foreign)
     cores = Cores.of(slide, detector.stars, everything if everywhere else tissue)
     places = cores.places(areas)
     if not places:
@@ -142,5 +142,5 @@ def searched(slide: Slide, detector: Detector, areas: Areas | None, events: Even
         raise InputError(f"{slide.path.name}: no tissue {where}", "choose other regions, or check that it is H&E")
     with events.timed("limits"):
         limits = slide_limits(slide, tissue, detector.stars)
-    notes = tuple(slide.notes)
+    notes = tuple(slide.remarks(detector.stars.settings.mpp))
     return Search(slide, detector, cores, places, limits, areas, tissue, thumbnail, downsample, notes)

@@ -17,7 +17,7 @@ from ..schema import run
 from ..schema.folder import RunFolder
 from ..schema.options import MAP_TISSUE
 from .answers import TopEntity, step_of, strongest
-from .crops import crop_of
+from .crops import crop_of, on_slide
 from .faithful import ORDERS
 from .measured import tissue_share
 from .objects import entity_features
@@ -85,13 +85,14 @@ class Explanation:
         field, mpp = self.field, self.plan.slide.frame.mpp
         assert field is not None
         explained = self.folder.stage(run.overlay_png(name, "explained"))
-        origin = field.tile.x_px, field.tile.y_px
+        tile = field.tile
+        image, corner = on_slide(field.rgb, tile.x_px, tile.y_px, tile.scale, self.plan.slide.frame)
         title = f"What each entity added to: {self.shown.title}"
         pictures.entity_overlay(
             explained,
-            field.rgb,
-            origin,
-            field.tile.scale,
+            image,
+            corner,
+            tile.scale,
             list(field.outlines),
             field.contribution,
             title,
@@ -118,7 +119,7 @@ class Explanation:
                 notes=list(self.plan.notes),
                 card=in_short(self.model.card, [self.shown]),
                 files={
-                    f"geojson/{name}/": "drag these onto the slide in QuPath: entities and strong contacts",
+                    f"geojson/{name}/": "objects for QuPath (see above): entities and strong contacts",
                     run.curves_json(name): "the curves as numbers",
                 },
                 facts=facts_of(self.model),

@@ -6,10 +6,18 @@ tile's. Such tiles keep their numbers in every table; they are outlined on the m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from ..schema.space import Tile
+    from ..slide.tissue import Tissue
+
+UNTILED = 0.2  # of the tissue; compact pieces leave a twentieth
 
 
 def mapped(shares: Sequence[float], least: float) -> NDArray[np.bool_]:
@@ -46,6 +54,22 @@ def warning(shares: Sequence[float], least: float) -> str:
     if max(shares) >= least:
         return ""
     return f"no tile holds {100 * least:.3g} % tissue (--map-tissue): maps and medians take all, and are rough"
+
+
+def left_untiled(tissue: Tissue, tiles: Sequence[Tile], least: float) -> str:
+    """What is said where much of the tissue lies in no tile, for lack of a share `least`; empty elsewhere."""
+    left = tissue.mask.copy()
+    for tile in tiles:
+        rows, columns = (
+            slice(max(math.floor(at / tissue.downsample), 0), math.ceil((at + tile.side_px) / tissue.downsample))
+            for at in (tile.y_px, tile.x_px)
+        )
+        left[rows, columns] = False
+    share = float(left.sum()) / max(float(tissue.mask.sum()), 1.0)
+    if share < UNTILED:
+        return ""
+    why = f"it lies where a tile would hold less than {100 * least:.3g} % tissue; lower --min-tissue"
+    return f"{100 * share:.0f} % of the tissue was not looked at: {why}"
 
 
 def blank(kept: NDArray[np.bool_], least: float) -> str:

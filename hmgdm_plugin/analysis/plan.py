@@ -109,20 +109,23 @@ def planned(slide: Slide, model: LoadedModel, options: EmbedOptions, events: Eve
     """
     from ..slide.tiling import tiles
     from ..slide.tissue import find_tissue
+    from .mapped import left_untiled
 
+    graph = model.card.graph
     before = len(events.notes)
-    for note in slide.notes:
+    for note in slide.remarks(graph.mpp):
         events.note(note)
     regions = drawn_regions(slide, options, events)
     with events.timed("tissue"):
         tissue = find_tissue(slide)
         thumbnail, downsample = slide.thumbnail()
-    graph = model.card.graph
     found = tuple(tiles(slide.frame, graph.mpp, graph.tile_px, options.overlap, tissue, options.min_tissue, regions))
     if not found:
         where = "inside the regions" if regions else "on the slide"
         fix = "lower --min-tissue, or choose other regions" if tissue.mask.any() else "give an H&E slide or image"
         raise InputError(f"{slide.path.name}: no tissue {where}", fix)
+    if regions is None and (untiled := left_untiled(tissue, found, options.min_tissue)):
+        events.note(f"{slide.name}: {untiled}")
     nuclei, expected = _nuclei(slide, found, tissue, model, options, events, kept)
     return Plan(slide, thumbnail, downsample, found, tuple(events.notes[before:]), tissue, nuclei, expected)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import compress
 from pathlib import Path
@@ -15,7 +14,7 @@ from ..report.crop import crop_png
 from ..report.sentences import importance_meaning, importance_unit
 from ..schema import run
 from ..schema.folder import RunFolder
-from .crops import crop_of
+from .crops import crop_of, on_slide
 from .encode import encode_tiles
 from .mapped import blank
 from .mapped import sentence as left_out
@@ -170,13 +169,13 @@ class Presentation:
             values += answer(tile, self.model, [self.shown], self.shown).contribution.tolist()
         x, y = min(t.x_px for t in near), min(t.y_px for t in near)
         side = max(max(t.x_px - x, t.y_px - y) for t in near) + centre.side_px
-        image, frame = self.slide.read(x, y, side, min(round(side / centre.scale), 1024)), self.slide.frame
+        image = self.slide.read(x, y, side, min(round(side / centre.scale), 1024))
         scale = side / len(image)
-        image = image[: math.ceil((frame.height_px - y) / scale), : math.ceil((frame.width_px - x) / scale)]
+        image, corner = on_slide(image, x, y, scale, self.slide.frame)
         path = self._path("importance")
         title = f"What each entity added to: {self.shown.title}"
         pictures.entity_overlay(
-            path, image, (x, y), scale, outlines, values, title, self.mpp, importance_unit(self.shown.kind)
+            path, image, corner, scale, outlines, values, title, self.mpp, importance_unit(self.shown.kind)
         )
         return path
 
@@ -219,7 +218,7 @@ class Presentation:
     def _files(self) -> dict[str, str]:
         name = self.slide.name
         return {
-            f"geojson/{name}/": "drag these onto the slide in QuPath: tiles with predictions, entities with importance",
+            f"geojson/{name}/": "objects for QuPath (see above): tiles with predictions, entities with importance",
             run.features_h5(name): "embeddings of tiles and entities (HDF5), joined to the objects by id",
             run.heatmap_tiff(name): "values per tile as float32 TIFF",
             f"overlays/{name}-*.png": "the pictures of this page at full size",

@@ -47,6 +47,6 @@ def importance_unit(kind: str) -> str:
 def importance_meaning(kind: str) -> str:
     """What an entity's importance is, for a head of that kind."""
     unit = "standard deviations of the answer" if kind == "regression" else "log-odds of the class against all others"
-    return (
-        f"Importance: by how much the answer falls when the entity is left out of the pooling of its tile, in {unit}."
-    )
+    order = " First come those that move it furthest in its own unit." if kind == "regression" else ""
+    what = "by how much the answer falls when the entity is left out of the pooling of its tile"
+    return f"Importance: {what}, in {unit}.{order}"

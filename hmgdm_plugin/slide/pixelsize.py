@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
 
 LOWEST, HIGHEST = 0.05, 20.0  # microns per pixel of any light microscope's slide
+COARSE = 1.4  # times the pixels that a model learnt from
 MICRONS = {"nm": 1e-3, "µm": 1.0, "μm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
 RESOLUTION_UNITS = {2: 25400.0, 3: 10000.0}  # TIFF's inch and centimetre, in microns
 
@@ -65,6 +66,14 @@ def _overridden(path: Path, found: tuple[float, float] | None, asked: float) -> 
     if found is None or abs(sum(found) / 2 - asked) <= 0.05 * asked:
         return []
     return [f"{path.name}: --mpp {asked:g} used instead of the file's {sum(found) / 2:.4g} microns per pixel"]
+
+
+def coarse(path: Path, mpp: float, learnt: float) -> list[str]:
+    """What to know of a slide whose pixels are larger than those that a model learnt from; empty for others."""
+    if mpp < COARSE * learnt:
+        return []
+    said = f"{path.name}: {mpp:.3g} microns per pixel, the model learnt from {learnt:g}: nuclei are missed, counts come"
+    return [f"{said} out too low and areas too large; scan it finer, or check the pixel size"]
 
 
 def of_tiff(tif: TiffFile, properties: Mapping[str, Any]) -> tuple[float, float] | None:

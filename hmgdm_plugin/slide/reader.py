@@ -130,6 +130,10 @@ class Slide:
                 source.close()
         self._sources.clear()
 
+    def remarks(self, mpp: float) -> list[str]:
+        """Its notes, and what follows for a model that works at `mpp` microns per pixel."""
+        return [*self.notes, *pixelsize.coarse(self.path, self.frame.mpp, mpp)]
+
     def read(self, x_px: float, y_px: float, side_px: float, size_px: int) -> NDArray[np.uint8]:
         """Read a square; the same as `read_box` with equal sides."""
         return self.read_box(x_px, y_px, side_px, side_px, size_px, size_px)

@@ -37,10 +37,13 @@ class Tissue:
     mask : (h, w) bool
     downsample : float
         Level-0 pixels per pixel of the mask.
+    foreign : (h, w) bool, optional
+        Ink and what is black: pen, the border of a scan. Never tissue, and no nucleus lies there.
     """
 
     mask: NDArray[np.bool_]
     downsample: float
+    foreign: NDArray[np.bool_] | None = None
     _sums: NDArray[np.float64] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -67,11 +70,18 @@ class Tissue:
 
     def under(self, tile: Tile) -> NDArray[np.bool_]:
         """Whether the centre of each pixel (S, S) of a tile's image lies on tissue; none beyond the slide does."""
+        return self._under(self.mask, tile)
+
+    def foreign_under(self, tile: Tile) -> NDArray[np.bool_]:
+        """The same for what is foreign."""
+        return self._under(np.zeros_like(self.mask) if self.foreign is None else self.foreign, tile)
+
+    def _under(self, mask: NDArray[np.bool_], tile: Tile) -> NDArray[np.bool_]:
         steps = (np.arange(tile.size_px) + 0.5) * tile.scale
         places = [np.floor((start + steps) / self.downsample).astype(np.int64) for start in (tile.y_px, tile.x_px)]
-        inside = [(at >= 0) & (at < length) for at, length in zip(places, self.mask.shape, strict=True)]
+        inside = [(at >= 0) & (at < length) for at, length in zip(places, mask.shape, strict=True)]
         found = np.zeros((tile.size_px, tile.size_px), bool)
-        found[np.ix_(*inside)] = self.mask[np.ix_(*(at[there] for at, there in zip(places, inside, strict=True)))]
+        found[np.ix_(*inside)] = mask[np.ix_(*(at[there] for at, there in zip(places, inside, strict=True)))]
         return found
 
     def _sum(self, x: float, y: float) -> float:
@@ -101,8 +111,8 @@ def find_tissue(slide: Slide, max_side: int = 1024) -> Tissue:
     frame = slide.frame
     side = round(max(frame.width_px, frame.height_px) * frame.mpp / FINEST_UM)
     thumbnail, downsample = slide.thumbnail(min(max(side, 1), max_side))
-    mask = tissue_mask(thumbnail, downsample * frame.mpp)
-    return Tissue(mask, downsample)
+    mask, foreign = _told_apart(thumbnail, downsample * frame.mpp)
+    return Tissue(mask, downsample, foreign)
 
 
 def tissue_mask(rgb: NDArray[np.uint8], mpp: float) -> NDArray[np.bool_]:
@@ -118,6 +128,11 @@ def tissue_mask(rgb: NDArray[np.uint8], mpp: float) -> NDArray[np.bool_]:
     -------
     (h, w) bool
     """
+    return _told_apart(rgb, mpp)[0]
+
+
+def _told_apart(rgb: NDArray[np.uint8], mpp: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """What is tissue, and what is ink or black; both (h, w)."""
     from scipy import ndimage
 
     sigma, light, (red, green, blue), excess = _densities(rgb, mpp)
@@ -125,9 +140,10 @@ def tissue_mask(rgb: NDArray[np.uint8], mpp: float) -> NDArray[np.bool_]:
     ink = stained & (green < BLUEST * red)
     if ink.any():  # its rim, mixed with glass, is as pale as tissue
         ink = ndimage.binary_dilation(ink, iterations=math.ceil(3 * sigma))
-    mask = stained & (excess > GREYEST * green) & (green > YELLOWEST * blue) & ~ink & (light.max(2) > DARK)
+    foreign = ink | (light.max(2) <= DARK)
+    mask = stained & (excess > GREYEST * green) & (green > YELLOWEST * blue) & ~foreign
     filled = ~_without_small(~mask, HOLE_UM2 / mpp**2)
-    return _without_small(filled, SPECK_UM2 / mpp**2)
+    return _without_small(filled, SPECK_UM2 / mpp**2), foreign & ~filled
 
 
 def ink_share(rgb: NDArray[np.uint8], mpp: float) -> float:

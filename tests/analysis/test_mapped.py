@@ -12,7 +12,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from hmgdm_plugin.analysis.mapped import mapped, sentence, warning
+from hmgdm_plugin.analysis.crops import on_slide
+from hmgdm_plugin.analysis.mapped import left_untiled, mapped, sentence, warning
 from hmgdm_plugin.analysis.results import read_table
 from hmgdm_plugin.gui.results import CLASSES, read_groups
 from hmgdm_plugin.predict import predict
@@ -20,6 +21,8 @@ from hmgdm_plugin.qupath.geojson import LEFT_OUT, NOVELTY, TISSUE
 from hmgdm_plugin.schema import run
 from hmgdm_plugin.schema.events import Events
 from hmgdm_plugin.schema.options import PredictOptions
+from hmgdm_plugin.schema.space import Frame, Tile
+from hmgdm_plugin.slide.tissue import Tissue
 from hmgdm_plugin.zoo.vector import synthetic_tile
 
 VALUE = "HMGDM: nuclear density nuclei/mm²"
@@ -99,6 +102,27 @@ def test_where_no_tile_has_enough_all_count():
 
 def test_nothing_beyond_the_slide_is_drawn_around_the_strongest_entity(tmp_path):
     Image.fromarray(synthetic_tile(256)[:160]).save(tmp_path / "a.png")
-    predict(PredictOptions(slides=(tmp_path / "a.png",), mpp=0.5, nuclei="none", results_dir=tmp_path / "r"), Events())
-    with Image.open(tmp_path / "r" / run.overlay_png("a", "importance")) as image:
-        assert image.height < 0.7 * image.width, "160 rows of a tile of 256"
+    options = PredictOptions(
+        slides=(tmp_path / "a.png",), mpp=0.5, nuclei="none", results_dir=tmp_path / "r", explain=True
+    )
+    predict(options, Events())
+    for what in ("importance", "explained"):
+        with Image.open(tmp_path / "r" / run.overlay_png("a", what)) as image:
+            assert image.height < 0.7 * image.width, "160 rows of a tile of 256"
+
+
+def test_the_part_of_an_image_on_the_slide():
+    frame = Frame(100, 60, 0.5, (0, 0, 100, 60))
+    image = np.arange(40 * 40 * 3, dtype=np.uint8).reshape(40, 40, 3)
+    part, corner = on_slide(image, -20.0, 30.0, 2.0, frame)
+    assert corner == (0.0, 30.0)
+    np.testing.assert_array_equal(part, image[:15, 10:])
+
+
+def test_tissue_in_no_tile_is_spoken_of_where_it_is_much():
+    mask = np.zeros((20, 40), bool)
+    mask[:10, :10] = mask[12:16, 30:34] = True
+    one = [Tile(0.0, 0.0, 100.0, 256, 0.5)]
+    assert left_untiled(Tissue(mask, 10.0), one, 0.25) == ""
+    mask[12:18, 30:36] = True
+    assert left_untiled(Tissue(mask, 10.0), one, 0.25).startswith("26 % of the tissue was not looked at: ")

@@ -114,3 +114,11 @@ def test_ome_takes_the_image_of_the_slides_size() -> None:
     main = IMAGE.format(1, 100, 80, 'PhysicalSizeX="0.5"')
     assert of_ome(OME.format(macro + main), 100, 80) == (0.5, 0.5)
     assert of_ome("<OME", 100, 80) is None
+
+
+@pytest.mark.parametrize(("mpp", "said"), [(0.25, 0), (0.65, 0), (0.75, 1), (2.0, 1)])
+def test_pixels_larger_than_a_model_learnt_from_are_spoken_of(tmp_path: Path, mpp: float, said: int) -> None:
+    Image.fromarray(PIXELS).save(tmp_path / "a.png")
+    remarks = open_slide(tmp_path / "a.png", mpp).remarks(0.5)
+    assert len(remarks) == said
+    assert all(f"a.png: {mpp:g} microns per pixel, the model learnt from 0.5: nuclei are missed" in r for r in remarks)

@@ -100,6 +100,25 @@ def test_white_around_tinted_glass_and_a_black_border() -> None:
     assert mask.sum() < 1.3 * 40 * 60
 
 
+def test_ink_and_black_are_foreign_but_not_dark_tissue(tmp_path: Path) -> None:
+    image = noisy(STROMA, 160, 240)
+    image[60:75] = (25, 25, 30)  # a stroke across the tissue
+    image[:, :20] = 0
+    image[120:124, 200:204] = (35, 20, 50)  # crowded nuclei
+    Image.fromarray(image).save(tmp_path / "a.png")
+    with open_slide(tmp_path / "a.png", 8.0) as slide:
+        tissue = find_tissue(slide)
+    scale = round(1 / tissue.downsample)
+    assert scale == 1
+    assert tissue.foreign is not None
+    assert tissue.foreign[62:73].all()
+    assert tissue.foreign[:, :18].all()
+    assert not tissue.foreign[80:, 30:].any()
+    assert not (tissue.foreign & tissue.mask).any()
+    tile = Tile(0.0, 40.0, 40.0, 40, 8.0)
+    np.testing.assert_array_equal(tissue.foreign_under(tile), tissue.foreign[40:80, :40])
+
+
 @pytest.mark.parametrize("mpp", [2.0, 4.0, 8.0])
 def test_specks_and_holes_are_cleaned_by_their_size_in_microns(mpp: float) -> None:
     image = noisy(GLASS, 800, 800)
