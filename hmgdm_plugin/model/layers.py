@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, layer_norm
 
+from . import fused
+from .fused import Fused, fits
 from .passes import Before, Linears, Taken, outputs
 from .rows import Mixture
 
@@ -78,13 +80,18 @@ def linears(
     device = rows.device.type
     mixed = torch.is_autocast_enabled(device)
     dtype = torch.get_autocast_dtype(device) if mixed else layers[0].weight.dtype
+    scales = (None, None) if norm is None else (norm.weight, norm.bias)
+    weights = [each for layer in layers for each in (layer.weight, layer.bias)]
+    if dtype == rows.dtype == torch.float32 and fits(rows, [each.weight for each in layers]):
+        eps = None if norm is None else norm.eps
+        if torch.is_grad_enabled():
+            return Fused.apply(rows, eps, active, *scales, *weights)  # type: ignore[no-untyped-call]
+        return fused.outputs(rows.contiguous(), eps, active, (*scales, *weights))[0]
     if rows.shape[0] < (1 if mixed else FEWEST):
         return _plainly(rows, layers, norm, active, whole)
     if device != "cpu" or dtype not in (torch.float32, torch.bfloat16) or rows.dtype not in (torch.float32, dtype):
         return _plainly(rows, layers, norm, active, whole)
     before = Before(None if norm is None else norm.eps, active)
-    scales = (None, None) if norm is None else (norm.weight, norm.bias)
-    weights = [each for layer in layers for each in (layer.weight, layer.bias)]
     with torch.autocast(device, enabled=False) if mixed else nullcontext():
         if not torch.is_grad_enabled():
             return outputs(rows, before, dtype, whole or not mixed, scales, weights)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.extending import intrinsic
 
-from .tiles import LANES, memory, multiply
+from .tiles import FLOAT, LANES, memory, multiply
 
 BLOCK = 16  # queries at a time
 FAST = {"contract", "reassoc", "nsz", "arcp"}  # what is not a number has to stay so
@@ -32,21 +33,31 @@ def greatest(numbers: Any, row: int, count: int, bits: Any) -> Any:
     return numbers[row, count]
 
 
+@intrinsic
+def _as_number(context: Any, bits: Any) -> Any:
+    """The float32 that has these bits."""
+    return types.float32(types.int32), lambda _, builder, __, given: builder.bitcast(given[0], FLOAT)
+
+
 @njit(cache=True, nogil=True, fastmath=FAST)
-def _weigh(numbers: Any, row: int, count: int, shift: Any, powers: Any, bits: Any) -> Any:
-    """2 to the power of a row less `shift`, in place, and their sum; `powers` and `bits` are the same scratch."""
-    for column in range(count):
-        power = numbers[row, column] - shift
-        power = LEAST if power < LEAST else power
-        whole = np.floor(power + np.float32(0.5))
-        r = power - whole
-        bits[row, column] = (np.int32(whole) + np.int32(127)) << np.int32(23)
-        even = SERIES[4] + r * (SERIES[5] + r * SERIES[6])
-        numbers[row, column] = SERIES[0] + r * (SERIES[1] + r * (SERIES[2] + r * (SERIES[3] + r * even)))
+def power_of_2(x: Any) -> Any:
+    """2 to the power of x, within rounding; 0 to float32 below `LEAST`."""
+    x = LEAST if x < LEAST else x
+    whole = np.floor(x + np.float32(0.5))
+    r = x - whole
+    even = SERIES[4] + r * (SERIES[5] + r * SERIES[6])
+    series = SERIES[0] + r * (SERIES[1] + r * (SERIES[2] + r * (SERIES[3] + r * even)))
+    return series * _as_number((np.int32(whole) + np.int32(127)) << np.int32(23))
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def _weigh(numbers: Any, row: int, count: int, shift: Any) -> Any:
+    """2 to the power of a row less `shift`, in place, and their sum."""
     total = np.float32(0)
     for column in range(count):
-        numbers[row, column] *= powers[row, column]
-        total += numbers[row, column]
+        weight = power_of_2(numbers[row, column] - shift)
+        numbers[row, column] = weight
+        total += weight
     return total
 
 
@@ -98,7 +109,7 @@ def mix(
     depth, widest = q.shape[1] // heads, up(np.diff(bounds).max() + 1)
     scale = LOG2_E / np.float32(np.sqrt(depth))
     turned, values = memory(depth, widest), memory(widest, up(depth))
-    weights, powers = memory(BLOCK, widest), memory(BLOCK, widest)
+    weights, inverse = memory(BLOCK, widest), np.empty(BLOCK, np.float32)
     block, mixed = memory(BLOCK, up(depth)), memory(BLOCK, up(depth))
     for item in range(items[0], items[1]):
         graph, head = item // heads, item % heads
@@ -112,13 +123,13 @@ def mix(
             multiply(weights, block, turned, few, depth, count, 0)
             for line in range(few):
                 top = greatest(weights, line, count, weights.view(np.int32))
-                total = _weigh(weights, line, count, top, powers, powers.view(np.int32))
+                total = _weigh(weights, line, count, top)
                 tops[asking[first + line], head] = top + np.log2(total)
-                powers[line, 0] = np.float32(1) / total
+                inverse[line] = np.float32(1) / total
             multiply(mixed, weights, values, few, count, depth, 0)
             for line in range(few):
                 for each in range(depth):
-                    out[asking[first + line], at + each] = mixed[line, each] * powers[line, 0] if count else 0
+                    out[asking[first + line], at + each] = mixed[line, each] * inverse[line] if count else 0
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)
@@ -144,7 +155,7 @@ def unmix(
     scale, deep = np.float32(1) / np.float32(np.sqrt(depth)), up(depth)
     turned, keys, values = memory(depth, widest), memory(widest, deep), memory(depth, widest)
     sum_k, sum_v = memory(deep, widest), memory(deep, widest)
-    weights, change, powers = memory(BLOCK, widest), memory(BLOCK, widest), memory(BLOCK, widest)
+    weights, change = memory(BLOCK, widest), memory(BLOCK, widest)
     block, given, back = memory(BLOCK, deep), memory(BLOCK, deep), memory(BLOCK, deep)
     for item in range(items[0], items[1]):
         graph, head = item // heads, item % heads
@@ -163,7 +174,7 @@ def unmix(
             multiply(change, given, values, few, depth, count, 0)
             for line in range(few):
                 row, mean = asking[first + line], np.float32(0)
-                _weigh(weights, line, count, tops[row, head], powers, powers.view(np.int32))
+                _weigh(weights, line, count, tops[row, head])
                 for each in range(depth):
                     mean += given[line, each] * out[row, at + each]
                 for column in range(count):

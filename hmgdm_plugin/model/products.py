@@ -3,7 +3,8 @@
 torch multiplies float32 matrices by MKL, which keeps to half of the vector width of an AMD processor with AVX-512:
 there oneDNN, by which torch convolves, is 2.4 times as fast, as it is in bfloat16. It compiles for every new shape (0.2
 to 0.7 ms), longer than a product takes where graphs are small and no two batches are alike: so rows come in blocks of
-few heights, filled up with zeros. On one thread, products of few rows are done by `tiles`, which need none of that.
+few heights, filled up with zeros. On an Intel processor MKL is as fast, and needs no such blocks. On one thread,
+products of few rows are done by `tiles`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from functools import cache
 
 import torch
+from llvmlite.binding import get_host_cpu_name
 from torch import Tensor
 from torch.nn.functional import linear
 
@@ -41,9 +43,10 @@ def times(block: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def blocks(rows: int, width: int = 1, dtype: torch.dtype | None = None) -> Iterator[tuple[slice, int]]:
     """Pieces of `rows` rows of `width` numbers, and the height of the block for each: one of few heights.
 
-    Few rows of float32 keep their height.
+    Rows of float32 keep their height where they are few, or multiplied by MKL.
     """
-    if dtype == torch.float32 and rows <= TILED and torch.get_num_threads() == 1:
+    few = rows <= TILED and torch.get_num_threads() == 1
+    if dtype == torch.float32 and (few or not _onednn_is_faster()):
         most = max(NUMBERS // width, HIGH)
         yield from ((slice(at, min(at + most, rows)), min(most, rows - at)) for at in range(0, rows, most))
         return
@@ -89,12 +92,13 @@ def _pays(a: Tensor, b: Tensor) -> bool:
         return False
     rows, inner = a.shape
     columns = b.shape[0]
-    return min(rows, inner, columns) >= NARROWEST and rows * inner * columns >= LEAST and _has_onednn()
+    return min(rows, inner, columns) >= NARROWEST and rows * inner * columns >= LEAST and _onednn_is_faster()
 
 
 @cache
-def _has_onednn() -> bool:
-    wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
+def _onednn_is_faster() -> bool:
+    """Of an AMD processor with AVX-512, and where torch has it."""
+    wide = torch.backends.cpu.get_cpu_capability() == "AVX512" and get_host_cpu_name().startswith("znver")
     return wide and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 

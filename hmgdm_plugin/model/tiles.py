@@ -23,6 +23,7 @@ from numba.extending import intrinsic
 FULL = torch.backends.cpu.get_cpu_capability() == "AVX512"
 LANES = 16 if FULL else 8  # numbers in a vector
 HIGH = 8 if FULL else 4  # rows of a tall tile; a wide one has half as many
+DEEP = 128  # numbers of the inner dimension at a time: what a column of tiles reads stays in the fastest cache
 WIDE = 4  # vectors in a row of a wide tile, a tall one has half as many: more than the registers hold would be slower
 HALVES = (
     FULL and torch.cpu._is_avx512_bf16_supported() and not getattr(config, "CPU_NAME", None)
@@ -161,29 +162,37 @@ def _multiply(
 ) -> None:
     """The same of addresses, so that it is compiled once for arrays of any layout."""
     high, depth, wide = size
-    for line in range(0, high, HIGH):
-        place, factors = first + line * step, coef + line * across
-        halfway, half = HIGH // 2 * step, HIGH // 2 * across
-        column = 0
-        while column + WIDE * LANES <= wide:
-            here, own = place + 4 * column, source + 4 * column
-            _wide(here, step, own, below, factors, across, along, depth, add, kind)
-            _wide(here + halfway, step, own, below, factors + half, across, along, depth, add, kind)
-            column += WIDE * LANES
-        while column + WIDE // 2 * LANES <= wide:
-            _tall(place + 4 * column, step, source + 4 * column, below, factors, across, along, depth, add, kind)
-            column += WIDE // 2 * LANES
+    for begin in range(0, max(depth, 1), DEEP):
+        part, more = min(DEEP, depth - begin), int(add or begin > 0)
+        factors, column = coef + begin * along, 0
         while column < wide:
-            _thin(place + 4 * column, step, source + 4 * column, below, factors, across, along, depth, add, kind)
-            column += LANES
+            own, here = source + begin * below + 4 * column, first + 4 * column
+            vectors = min(-((column - wide) // LANES), WIDE)
+            for line in range(0, high, HIGH // 2 if vectors >= WIDE else HIGH):
+                place, rest = here + line * step, factors + line * across
+                if vectors >= WIDE:
+                    _wide(place, step, own, below, rest, across, along, part, more, kind)
+                elif vectors >= WIDE // 2:
+                    _tall(place, step, own, below, rest, across, along, part, more, kind)
+                else:
+                    _thin(place, step, own, below, rest, across, along, part, more, kind)
+            column += LANES * (WIDE if vectors >= WIDE else WIDE // 2 if vectors >= WIDE // 2 else 1)
+
+
+@njit(cache=True, nogil=True)
+def scratch(rows: int, columns: int) -> Any:
+    """Memory (rows, columns) of any content that begins where a line of the processor's cache does."""
+    raw = np.empty(rows * columns + 16, np.float32)
+    gap = (-raw.ctypes.data // 4) % 16
+    return raw[gap : gap + rows * columns].reshape(rows, columns)
 
 
 @njit(cache=True, nogil=True)
 def memory(rows: int, columns: int) -> Any:
-    """Zeros (rows, columns) that begin where a line of the processor's cache does; `columns` a multiple of `LANES`."""
-    raw = np.zeros(rows * columns + 16, np.float32)
-    gap = (-raw.ctypes.data // 4) % 16
-    return raw[gap : gap + rows * columns].reshape(rows, columns)
+    """The same of zeros; `columns` a multiple of `LANES`."""
+    numbers = scratch(rows, columns)
+    numbers[:] = 0
+    return numbers
 
 
 @njit(cache=True, nogil=True)

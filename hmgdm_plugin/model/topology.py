@@ -2,7 +2,7 @@
 
 A sum over neighbours is one kernel that reads the senders sorted by receiver and stores nothing else; gathering and
 scattering takes four to eight times as long. Both operators are symmetric but for their scales, so that the backward
-passes are the same sums.
+passes are the same sums. On one thread of a processor a whole operator is one kernel (`sums`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from .sums import around_edges, around_vertices, back_to_vertices
 
 SUM = 0  # of the modes of `embedding_bag`
 
@@ -99,6 +101,11 @@ class Topology:
             along = numbers[: carriers.shape[0]].repeat(2)[order]
         return cls(share[:, None], weight[:, None], edges_at, ends_of, links, carriers, neighbours, along)
 
+    @property
+    def heard(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Neighbours of each vertex, where they begin, and the link that each comes along."""
+        return self.neighbours.rows, self.neighbours.starts, self.along
+
     def across_edges(self, f: Tensor) -> Tensor:
         """D^-1 H B^-1 H^T f of edge features (M, h)."""
         return _AcrossEdges.apply(f, self)  # type: ignore[no-untyped-call]
@@ -115,11 +122,13 @@ class _AcrossEdges(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, f: Tensor, topology: Topology) -> Tensor:
         ctx.topology = topology
-        return _around(f, topology).mul_(topology.weight)
+        return _around_compiled(f, topology, True) if _compiled(f) else _around(f, topology).mul_(topology.weight)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         topology: Topology = ctx.topology
+        if _compiled(grad):
+            return _around_compiled(grad, topology, False), None
         return _around(grad * topology.weight, topology), None
 
 
@@ -129,31 +138,60 @@ def _around(f: Tensor, topology: Topology) -> Tensor:
     return topology.ends_of.sum(mean).add_(f)
 
 
+def _around_compiled(f: Tensor, topology: Topology, last: bool) -> Tensor:
+    """The same with the weight, `last` or first."""
+    out, at, ends = f.new_empty(f.shape), topology.edges_at, topology.ends_of.rows
+    given = _arrays(f.contiguous(), at.rows, at.starts, ends, topology.share, topology.weight)
+    around_edges(*given, last, out.numpy())
+    return out
+
+
 class _AcrossVertices(torch.autograd.Function):
     """s * (A(w) + 1) (s * x), s the inverse root of the degrees 1 + sum of w; differentiable in x and w."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, w: Tensor, topology: Topology) -> Tensor:
+        ctx.topology = topology
+        if _compiled(x):
+            scale, (sent, got, out) = x.new_empty(len(x), 1), (x.new_empty(x.shape) for _ in range(3))
+            into = _arrays(scale.squeeze(1), sent, got, out)
+            around_vertices(*_arrays(x.contiguous(), w.contiguous(), *topology.heard), *into)
+            ctx.save_for_backward(sent, w, scale, got)
+            return out
         weight = w.index_select(0, topology.along)
         degree = topology.neighbours.sum(w.new_ones(x.shape[0], 1), weight).add_(1)
         scale = degree.rsqrt_()
         sent = x * scale
         got = topology.neighbours.sum(sent, weight).add_(sent)
-        ctx.save_for_backward(sent, weight, scale, got)
-        ctx.topology = topology
+        ctx.save_for_backward(sent, w, scale, got)
         return got * scale
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None]:
         topology: Topology = ctx.topology
-        sent, weight, scale, got = ctx.saved_tensors
+        sent, w, scale, got = ctx.saved_tensors
+        u, v = topology.links
+        if _compiled(grad):
+            to_x, to_w = grad.new_empty(grad.shape), w.new_empty(len(u) if ctx.needs_input_grad[1] else 0)
+            given = _arrays(grad.contiguous(), w.contiguous(), *topology.heard, topology.links)
+            back_to_vertices(*given, *_arrays(scale.squeeze(1), sent, got, to_x, to_w))
+            return to_x, to_w if ctx.needs_input_grad[1] else None, None
+        weight = w.index_select(0, topology.along)
         back = grad * scale
         to_sent = topology.neighbours.sum(back, weight).add_(back)
         if not ctx.needs_input_grad[1]:
             return to_sent * scale, None, None
-        u, v = topology.links
         to_scale = (grad * got).sum(1) + (to_sent * sent).sum(1) / scale.squeeze(1)
         to_degree = to_scale * scale.squeeze(1).pow(3) * -0.5
         ends = torch.cat([back, sent], dim=1).index_select(0, u), torch.cat([sent, back], dim=1).index_select(0, v)
         to_w = (ends[0] * ends[1]).sum(1) + to_degree[u] + to_degree[v]
         return to_sent * scale, to_w, None
+
+
+def _compiled(rows: Tensor) -> bool:
+    """Whether the kernels of `sums` are for these."""
+    return rows.device.type == "cpu" and rows.dtype == torch.float32 and torch.get_num_threads() == 1
+
+
+def _arrays(*tensors: Tensor) -> tuple[Any, ...]:
+    return tuple(each.detach().numpy() for each in tensors)

@@ -10,11 +10,12 @@ from hmgdm_plugin.model.tiles import HIGH, LANES, fill, memory, multiply
 
 @pytest.mark.parametrize("high", [HIGH, HIGH + 1, 37])
 @pytest.mark.parametrize("wide", [LANES, 4 * LANES + 3, 150])
-def test_products_of_any_shape_are_torchs(high, wide):
-    a, b = torch.randn(high, 50), torch.randn(50, wide)
+@pytest.mark.parametrize("deep", [50, 300])
+def test_products_of_any_shape_are_torchs(high, wide, deep):
+    a, b = torch.randn(high, deep), torch.randn(deep, wide)
     out = torch.full((high, wide), torch.nan)
     fill(out.numpy(), a.numpy(), b.numpy())
-    torch.testing.assert_close(out, a @ b, atol=2e-5, rtol=0)
+    torch.testing.assert_close(out, a @ b, atol=1e-4, rtol=0)
 
 
 def test_products_can_be_added_to_what_is_there_from_matrices_turned_round():
@@ -34,4 +35,5 @@ def test_all_ways_to_multiply_are_torchs(rows, threads, monkeypatch):
     torch.testing.assert_close(times(x, weight, bias), torch.addmm(bias, x, weight.t()), atol=5e-5, rtol=0)
     torch.testing.assert_close(product(x.t(), x), x.t() @ x, atol=1e-3, rtol=1e-5)
     ((piece, height),) = list(blocks(rows, 70, torch.float32))
-    assert (piece, height == rows) == (slice(0, rows), threads == 1 and rows <= products.TILED)
+    as_it_is = (threads == 1 and rows <= products.TILED) or not products._onednn_is_faster()
+    assert (piece, height == rows) == (slice(0, rows), as_it_is)
