@@ -9,18 +9,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import carray, njit, types
-from numba.extending import intrinsic
+from numba import njit, types
+from numba.np.numpy_support import carray
 
 from .rowwise import FAST, centre, prepare, unprepare
-from .tiles import FLOAT, HIGH, LANES, multiply, scratch
+from .tiles import FLOAT, HIGH, LANES, multiply, scratch, written
 
 ROWS = 64  # at a time, a multiple of `HIGH`
 ROWS_AT, SCALE, SHIFT, CENTRES, TO_ROWS, TO_SCALE, TO_SHIFT, LAYERS = range(8)  # places of addresses
 WEIGHT, BIAS, OUT, TO_WEIGHT, TO_BIAS, EACH = range(6)  # those of each layer
 
 
-@intrinsic
+@written
 def _pointer(context: Any, address: Any) -> Any:
     """Address as a pointer to float32."""
     return types.CPointer(types.float32)(types.int64), lambda _, builder, __, given: builder.inttoptr(

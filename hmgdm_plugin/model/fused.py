@@ -36,7 +36,8 @@ class Fused(torch.autograd.Function):
         places = [rows, *given[:2], centres, *found[:3]]
         for number, grad in enumerate(grads):
             places += [*given[2 + 2 * number : 4 + 2 * number], grad, *found[3 + 2 * number : 5 + 2 * number]]
-        behind(_addresses(places), _widths(given[2::2]), *rows.shape, ctx.norm, ctx.active)
+        count, width = rows.shape
+        behind(_addresses(places), _widths(given[2::2]), count, width, ctx.norm, ctx.active)
         return found[0], None, None, *found[1:]
 
 
@@ -49,7 +50,8 @@ def outputs(
     places = [rows, *given[:2], centres, None, None, None]
     for number, each in enumerate(out):
         places += [*given[2 + 2 * number : 4 + 2 * number], each, None, None]
-    ahead(_addresses(places), _widths(given[2::2]), *rows.shape, np.float32(eps or 0), eps is not None, active)
+    count, width = rows.shape
+    ahead(_addresses(places), _widths(given[2::2]), count, width, np.float32(eps or 0), eps is not None, active)
     return out, centres
 
 

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 from numba import njit, types
-from numba.extending import intrinsic
 
-from .tiles import FLOAT, LANES, memory, multiply
+from .tiles import FLOAT, LANES, memory, multiply, written
 
 BLOCK = 16  # queries at a time
 FAST = {"contract", "reassoc", "nsz", "arcp"}  # what is not a number has to stay so
@@ -33,7 +32,7 @@ def greatest(numbers: Any, row: int, count: int, bits: Any) -> Any:
     return numbers[row, count]
 
 
-@intrinsic
+@written
 def _as_number(context: Any, bits: Any) -> Any:
     """The float32 that has these bits."""
     return types.float32(types.int32), lambda _, builder, __, given: builder.bitcast(given[0], FLOAT)

@@ -11,16 +11,14 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
-from .tiles import FLOAT, INT, LANES, VECTOR, WORDS, Half, at, spread
+from .tiles import FLOAT, INT, LANES, VECTOR, WORDS, Half, at, spread, written
 
 NARROW = ir.VectorType(Half(), LANES)
 SHORT, BITS = ir.VectorType(ir.IntType(16), LANES), ir.IntType(LANES)
 SERIES = (1.0000026, 0.69300383, 0.24144275, 0.05201146, 0.01353417)  # 2 ** r from 0 to 1, 3e-6 of it off at most
 FAST = ["contract", "reassoc", "nsz"]  # what is not a number has to stay so
 REAL, PLACE = types.float32, types.intp
-written: Any = intrinsic  # of any arguments but the first
 
 
 @written

@@ -14,7 +14,7 @@ FAST = {"contract", "reassoc", "nsz", "arcp"}  # what is not a number has to sta
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)
-def around_edges(f: Any, rows: Any, starts: Any, ends: Any, share: Any, weight: Any, last: bool, out: Any) -> None:
+def around_edges(last: bool, f: Any, rows: Any, starts: Any, ends: Any, share: Any, weight: Any, out: Any) -> None:
     """``out = weight * (H share H^T + 1) f`` of edges (M, h), or the weight before the sums where it is not `last`."""
     width = f.shape[1]
     mean = np.zeros((len(starts) - 1, width), np.float32)

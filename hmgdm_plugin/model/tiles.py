@@ -28,6 +28,7 @@ WIDE = 4  # vectors in a row of a wide tile, a tall one has half as many: more t
 HALVES = (
     FULL and torch.cpu._is_avx512_bf16_supported() and not getattr(config, "CPU_NAME", None)
 )  # has that instruction
+written: Any = intrinsic  # of any arguments but the first
 FLOAT, INT = ir.FloatType(), ir.IntType(32)
 VECTOR, WORDS = ir.VectorType(FLOAT, LANES), ir.VectorType(INT, LANES)
 
@@ -56,7 +57,7 @@ def _tile(high: int, width: int) -> Any:
     type of the rows.
     """
 
-    @intrinsic
+    @written
     def tile(
         context: Any,
         to: Any,

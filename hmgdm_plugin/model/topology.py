@@ -141,8 +141,8 @@ def _around(f: Tensor, topology: Topology) -> Tensor:
 def _around_compiled(f: Tensor, topology: Topology, last: bool) -> Tensor:
     """The same with the weight, `last` or first."""
     out, at, ends = f.new_empty(f.shape), topology.edges_at, topology.ends_of.rows
-    given = _arrays(f.contiguous(), at.rows, at.starts, ends, topology.share, topology.weight)
-    around_edges(*given, last, out.numpy())
+    given = f.contiguous(), at.rows, at.starts, ends, topology.share, topology.weight
+    around_edges(last, *_arrays(*given, out))
     return out
 
 
