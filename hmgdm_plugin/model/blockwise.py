@@ -62,8 +62,8 @@ def _turned(places: Any, widths: Any, width: int) -> Any:
 def ahead(places: Any, widths: Any, count: int, width: int, eps: Any, norm: bool, active: bool) -> None:
     """Fill the output of each layer; `places` are addresses (`LAYERS` of them, then `EACH` of every layer), 0 for none.
 
-    Rows are (count, width), outputs (count, n), weights (n, width); `width` and each n of `widths` are multiples of
-    `LANES`, or n is below it. `CENTRES` (2, count) is filled where there is a norm.
+    Rows are (count, width), outputs (count, n), weights (n, width); each n of `widths` is a multiple of `LANES` or
+    below it. `CENTRES` (2, count) is filled where there is a norm.
     """
     rows, centres = _numbers(places[ROWS_AT], count, width), _numbers(places[CENTRES], 2, count)
     scales, nothing = _scales(places, width, norm), np.empty((0, width), np.float32)
@@ -114,7 +114,10 @@ def _few(made: Any, count: int, weight: Any, out: Any) -> None:
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def behind(places: Any, widths: Any, count: int, width: int, norm: bool, active: bool) -> None:
-    """Fill the gradients of rows, norm, weights and biases from those of the outputs, in `OUT`; sizes as in `ahead`."""
+    """Fill the gradients of rows, norm, weights and biases from those of the outputs, in `OUT`; sizes as in `ahead`.
+
+    But `width` is a multiple of `LANES`.
+    """
     rows, centres = _numbers(places[ROWS_AT], count, width), _numbers(places[CENTRES], 2, count)
     to_rows, scales = _numbers(places[TO_ROWS], count, width), _scales(places, width, norm)
     to_scales = np.zeros((2, width), np.float32)

@@ -43,9 +43,9 @@ class EntityConvolution(nn.Module):
         if f is not None and self.edge is not None:
             sent, *logit = self.edge.project(f, self.gate)
             gate = 2 * topology.across_edges(logit[0]).squeeze(1).sigmoid() if logit else None
-            f = self.edge(f, topology.across_edges(sent))
+            f = topology.across_edges(sent, *self.edge.added(f))
         (sent,) = self.vertex.project(x)
-        x = self.vertex(x, topology.across_vertices(sent, gate))
+        x = topology.across_vertices(sent, gate, *self.vertex.added(x))
         return x, f, gate
 
 
@@ -66,6 +66,6 @@ class _Stream(nn.Module):
         layers = [self.weight] if gate is None else [self.weight, gate]
         return linears(x, layers, self.norm, active=self.norm is not None, whole=True)
 
-    def forward(self, before: Tensor, message: Tensor) -> Tensor:
-        """Add bias and, in a residual layer, the input."""
-        return message + self.bias if self.norm is None else (before + message).add_(self.bias)
+    def added(self, before: Tensor) -> tuple[Tensor | None, Tensor]:
+        """What is added to the messages: in a residual layer the input, and the bias."""
+        return None if self.norm is None else before, self.bias

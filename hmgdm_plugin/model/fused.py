@@ -57,7 +57,9 @@ def outputs(
 
 def fits(rows: Tensor, weights: Sequence[Tensor]) -> bool:
     """Whether these kernels are for rows (R, k) and weights (n, k): float32, whole vectors, one thread."""
-    if rows.device.type != "cpu" or not len(rows) or rows.shape[1] % LANES or torch.get_num_threads() > 1:
+    if rows.device.type != "cpu" or not len(rows) or torch.get_num_threads() > 1:
+        return False
+    if rows.shape[1] % LANES and torch.is_grad_enabled():  # `ahead` takes any width
         return False
     sizes = all(each.shape[0] % LANES == 0 or each.shape[0] < LANES for each in weights)
     return sizes and all(each.dtype == torch.float32 and each.is_contiguous() for each in weights)

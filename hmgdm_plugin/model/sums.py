@@ -14,8 +14,22 @@ FAST = {"contract", "reassoc", "nsz", "arcp"}  # what is not a number has to sta
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)
-def around_edges(last: bool, f: Any, rows: Any, starts: Any, ends: Any, share: Any, weight: Any, out: Any) -> None:
-    """``out = weight * (H share H^T + 1) f`` of edges (M, h), or the weight before the sums where it is not `last`."""
+def around_edges(
+    last: bool,
+    f: Any,
+    rows: Any,
+    starts: Any,
+    ends: Any,
+    share: Any,
+    weight: Any,
+    beside: Any,
+    bias: Any,
+    out: Any,
+) -> None:
+    """``out = weight * (H share H^T + 1) f`` of edges (M, h), or the weight before the sums where it is not `last`.
+
+    `beside` (M, h) and `bias` (h,) are added, if they are not empty.
+    """
     width = f.shape[1]
     mean = np.zeros((len(starts) - 1, width), np.float32)
     for vertex in range(len(mean)):
@@ -29,13 +43,38 @@ def around_edges(last: bool, f: Any, rows: Any, starts: Any, ends: Any, share: A
         for column in range(width):
             both = mean[one, column] + mean[two, column]
             out[edge, column] = factor * (f[edge, column] + both) if last else factor * f[edge, column] + both
+        _add(out[edge], beside, bias, edge)
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def _add(row: Any, beside: Any, bias: Any, number: int) -> None:
+    """Add to a row what stands beside it, and a bias."""
+    if len(beside):
+        for column in range(len(row)):
+            row[column] += beside[number, column]
+    if len(bias):
+        for column in range(len(row)):
+            row[column] += bias[column]
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def around_vertices(
-    x: Any, w: Any, rows: Any, starts: Any, along: Any, scale: Any, sent: Any, got: Any, out: Any
+    x: Any,
+    w: Any,
+    rows: Any,
+    starts: Any,
+    along: Any,
+    beside: Any,
+    bias: Any,
+    scale: Any,
+    sent: Any,
+    got: Any,
+    out: Any,
 ) -> None:
-    """Fill ``scale = (1 + sum of w)^(-1/2)``, ``sent = scale x``, ``got = (A(w) + 1) sent``, ``out = scale got``."""
+    """Fill ``scale = (1 + sum of w)^(-1/2)``, ``sent = scale x``, ``got = (A(w) + 1) sent``, ``out = scale got``.
+
+    To `out` is added what `around_edges` adds.
+    """
     for vertex in range(len(x)):
         degree = np.float32(1)
         for number in range(starts[vertex], starts[vertex + 1]):
@@ -47,6 +86,7 @@ def around_vertices(
         _gathered(sent, w, rows, starts, along, vertex, got)
         for column in range(x.shape[1]):
             out[vertex, column] = got[vertex, column] * scale[vertex]
+        _add(out[vertex], beside, bias, vertex)
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)

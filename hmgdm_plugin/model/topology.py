@@ -7,6 +7,7 @@ passes are the same sums. On one thread of a processor a whole operator is one k
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,30 +107,39 @@ class Topology:
         """Neighbours of each vertex, where they begin, and the link that each comes along."""
         return self.neighbours.rows, self.neighbours.starts, self.along
 
-    def across_edges(self, f: Tensor) -> Tensor:
-        """D^-1 H B^-1 H^T f of edge features (M, h)."""
-        return _AcrossEdges.apply(f, self)  # type: ignore[no-untyped-call]
+    def across_edges(self, f: Tensor, beside: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+        """D^-1 H B^-1 H^T f of edge features (M, h), plus `beside` (M, h) and `bias` (h,)."""
+        return _AcrossEdges.apply(f, beside, bias, self)  # type: ignore[no-untyped-call]
 
-    def across_vertices(self, x: Tensor, gate: Tensor | None) -> Tensor:
-        """Symmetrically normalised neighbourhood sum of vertex features (P, h); `gate` (M,) weighs the edges."""
+    def across_vertices(
+        self, x: Tensor, gate: Tensor | None, beside: Tensor | None = None, bias: Tensor | None = None
+    ) -> Tensor:
+        """Symmetrically normalised neighbourhood sum of vertex features (P, h); `gate` (M,) weighs the edges.
+
+        Plus `beside` (P, h) and `bias` (h,).
+        """
         w = x.new_ones(self.carriers.shape[0]) if gate is None else gate.index_select(0, self.carriers)
-        return _AcrossVertices.apply(x, w, self)  # type: ignore[no-untyped-call]
+        return _AcrossVertices.apply(x, w, beside, bias, self)  # type: ignore[no-untyped-call]
 
 
 class _AcrossEdges(torch.autograd.Function):
-    """weight * (H share H^T + 1) f."""
+    """weight * (H share H^T + 1) f, plus what stands beside it."""
 
     @staticmethod
-    def forward(ctx: Any, f: Tensor, topology: Topology) -> Tensor:
+    def forward(ctx: Any, f: Tensor, beside: Tensor | None, bias: Tensor | None, topology: Topology) -> Tensor:
         ctx.topology = topology
-        return _around_compiled(f, topology, True) if _compiled(f) else _around(f, topology).mul_(topology.weight)
+        if _compiled(f):
+            return _around_compiled(f, topology, True, beside, bias)
+        return _added(_around(f, topology).mul_(topology.weight), beside, bias)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         topology: Topology = ctx.topology
         if _compiled(grad):
-            return _around_compiled(grad, topology, False), None
-        return _around(grad * topology.weight, topology), None
+            to_f = _around_compiled(grad, topology, False, None, None)
+        else:
+            to_f = _around(grad * topology.weight, topology)
+        return to_f, *_to_added(ctx.needs_input_grad[1:3], grad), None
 
 
 def _around(f: Tensor, topology: Topology) -> Tensor:
@@ -138,11 +148,11 @@ def _around(f: Tensor, topology: Topology) -> Tensor:
     return topology.ends_of.sum(mean).add_(f)
 
 
-def _around_compiled(f: Tensor, topology: Topology, last: bool) -> Tensor:
+def _around_compiled(f: Tensor, topology: Topology, last: bool, beside: Tensor | None, bias: Tensor | None) -> Tensor:
     """The same with the weight, `last` or first."""
     out, at, ends = f.new_empty(f.shape), topology.edges_at, topology.ends_of.rows
     given = f.contiguous(), at.rows, at.starts, ends, topology.share, topology.weight
-    around_edges(last, *_arrays(*given, out))
+    around_edges(last, *_arrays(*given, *_rows(f, beside, bias), out))
     return out
 
 
@@ -150,12 +160,14 @@ class _AcrossVertices(torch.autograd.Function):
     """s * (A(w) + 1) (s * x), s the inverse root of the degrees 1 + sum of w; differentiable in x and w."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w: Tensor, topology: Topology) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, w: Tensor, beside: Tensor | None, bias: Tensor | None, topology: Topology
+    ) -> Tensor:
         ctx.topology = topology
         if _compiled(x):
             scale, (sent, got, out) = x.new_empty(len(x), 1), (x.new_empty(x.shape) for _ in range(3))
-            into = _arrays(scale.squeeze(1), sent, got, out)
-            around_vertices(*_arrays(x.contiguous(), w.contiguous(), *topology.heard), *into)
+            given = x.contiguous(), w.contiguous(), *topology.heard, *_rows(x, beside, bias)
+            around_vertices(*_arrays(*given, scale.squeeze(1), sent, got, out))
             ctx.save_for_backward(sent, w, scale, got)
             return out
         weight = w.index_select(0, topology.along)
@@ -164,33 +176,55 @@ class _AcrossVertices(torch.autograd.Function):
         sent = x * scale
         got = topology.neighbours.sum(sent, weight).add_(sent)
         ctx.save_for_backward(sent, w, scale, got)
-        return got * scale
+        return _added(got * scale, beside, bias)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None]:
-        topology: Topology = ctx.topology
-        sent, w, scale, got = ctx.saved_tensors
-        u, v = topology.links
-        if _compiled(grad):
-            to_x, to_w = grad.new_empty(grad.shape), w.new_empty(len(u) if ctx.needs_input_grad[1] else 0)
-            given = _arrays(grad.contiguous(), w.contiguous(), *topology.heard, topology.links)
-            back_to_vertices(*given, *_arrays(scale.squeeze(1), sent, got, to_x, to_w))
-            return to_x, to_w if ctx.needs_input_grad[1] else None, None
-        weight = w.index_select(0, topology.along)
-        back = grad * scale
-        to_sent = topology.neighbours.sum(back, weight).add_(back)
-        if not ctx.needs_input_grad[1]:
-            return to_sent * scale, None, None
-        to_scale = (grad * got).sum(1) + (to_sent * sent).sum(1) / scale.squeeze(1)
-        to_degree = to_scale * scale.squeeze(1).pow(3) * -0.5
-        ends = torch.cat([back, sent], dim=1).index_select(0, u), torch.cat([sent, back], dim=1).index_select(0, v)
-        to_w = (ends[0] * ends[1]).sum(1) + to_degree[u] + to_degree[v]
-        return to_sent * scale, to_w, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of x, w and what was added."""
+        return *_to_vertices(ctx, grad), *_to_added(ctx.needs_input_grad[2:4], grad), None
+
+
+def _to_vertices(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Those of x and w."""
+    topology: Topology = ctx.topology
+    sent, w, scale, got = ctx.saved_tensors
+    u, v = topology.links
+    if _compiled(grad):
+        to_x, to_w = grad.new_empty(grad.shape), w.new_empty(len(u) if ctx.needs_input_grad[1] else 0)
+        given = grad.contiguous(), w.contiguous(), *topology.heard, topology.links
+        back_to_vertices(*_arrays(*given, scale.squeeze(1), sent, got, to_x, to_w))
+        return to_x, to_w if ctx.needs_input_grad[1] else None
+    weight = w.index_select(0, topology.along)
+    back = grad * scale
+    to_sent = topology.neighbours.sum(back, weight).add_(back)
+    if not ctx.needs_input_grad[1]:
+        return to_sent * scale, None
+    to_scale = (grad * got).sum(1) + (to_sent * sent).sum(1) / scale.squeeze(1)
+    to_degree = to_scale * scale.squeeze(1).pow(3) * -0.5
+    ends = torch.cat([back, sent], dim=1).index_select(0, u), torch.cat([sent, back], dim=1).index_select(0, v)
+    to_w = (ends[0] * ends[1]).sum(1) + to_degree[u] + to_degree[v]
+    return to_sent * scale, to_w
+
+
+def _added(message: Tensor, beside: Tensor | None, bias: Tensor | None) -> Tensor:
+    """`message` (R, h) plus those."""
+    message = message if beside is None else message.add_(beside)
+    return message if bias is None else message.add_(bias)
+
+
+def _to_added(wanted: Sequence[bool], grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """Gradients of what is added, where they are `wanted`."""
+    return grad if wanted[0] else None, grad.sum(0) if wanted[1] else None
 
 
 def _compiled(rows: Tensor) -> bool:
     """Whether the kernels of `sums` are for these."""
     return rows.device.type == "cpu" and rows.dtype == torch.float32 and torch.get_num_threads() == 1
+
+
+def _rows(rows: Tensor, beside: Tensor | None, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+    """What is added to `rows`, empty where there is nothing."""
+    return rows[:0] if beside is None else beside.contiguous(), rows.new_empty(0) if bias is None else bias
 
 
 def _arrays(*tensors: Tensor) -> tuple[Any, ...]:

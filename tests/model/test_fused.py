@@ -87,6 +87,13 @@ def test_rows_with_gaps_and_weights_that_do_not_fit_are_taken_too():
     layer = Linear(WIDE, LANES)
     (got,) = linears(x, [layer])
     torch.testing.assert_close(got, nn.functional.linear(x, layer.weight, layer.bias), atol=1e-5, rtol=1e-5)
+    narrow = x.detach()[:, : WIDE - 3]
+    layer, norm = Linear(WIDE - 3, LANES), nn.LayerNorm(WIDE - 3)
+    assert not fused.fits(narrow, [layer.weight])
+    with torch.no_grad():
+        assert fused.fits(narrow, [layer.weight])
+        (got,) = linears(narrow, [layer], norm, active=True)
+    torch.testing.assert_close(got, *torchs_own(narrow, [layer], norm, True), atol=1e-5, rtol=1e-5)
     odd = Linear(WIDE, LANES + 1)
     assert not fused.fits(x, [odd.weight])
     torch.testing.assert_close(
@@ -104,10 +111,11 @@ def test_sums_over_neighbours_by_kernels_are_those_of_torch(monkeypatch, present
     f = torch.randn(ends.shape[1], 23, requires_grad=True)
     x = torch.randn(present, 23, requires_grad=True)
     gate = (2 * torch.rand(ends.shape[1])).requires_grad_()
-    leaves = [f, x, gate] if gated else [f, x]
+    bias, beside = torch.randn(23, requires_grad=True), torch.randn(ends.shape[1], 23, requires_grad=True)
+    leaves = [f, x, gate, bias, beside] if gated else [f, x, bias, beside]
 
     def both_ways():
-        out = where.across_edges(f), where.across_vertices(x, gate if gated else None)
+        out = where.across_edges(f, beside), where.across_vertices(x, gate if gated else None, x.sin(), bias)
         return *out, *torch.autograd.grad(out[0].square().sum() + out[1].pow(3).sum(), leaves)
 
     compiled = both_ways()
