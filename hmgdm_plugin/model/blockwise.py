@@ -39,72 +39,71 @@ def _scales(places: Any, width: int, norm: bool) -> Any:
     """Scale and shift of the norm, (2, width)."""
     scales = np.empty((2, width), np.float32)
     if norm:
-        scales[0] = _numbers(places[SCALE], 1, width)[0]
-        scales[1] = _numbers(places[SHIFT], 1, width)[0]
+        scale, shift = _numbers(places[SCALE], 1, width), _numbers(places[SHIFT], 1, width)
+        for column in range(width):
+            scales[0, column], scales[1, column] = scale[0, column], shift[0, column]
     return scales
 
 
 @njit(cache=True, nogil=True)
-def _turned(places: Any, widths: Any, width: int) -> Any:
-    """Weights of the layers, each transposed: (layers, width, widest)."""
-    flat = scratch(len(widths) * width, max(widths.max(), LANES))
-    out = flat.reshape(len(widths), width, flat.shape[1])
-    for layer in range(len(widths)):
-        weight = _numbers(places[LAYERS + EACH * layer + WEIGHT], widths[layer], width)
-        for top in range(0, widths[layer] // LANES * LANES, LANES):
-            for column in range(width):
-                for row in range(top, top + LANES):
-                    out[layer, column, row] = weight[row, column]
-    return out
+def _turn(weight: Any, out: Any) -> None:
+    """Put a weight (n, width), transposed, in `out` (width, n or more); n is a multiple of `LANES`."""
+    for top in range(0, len(weight), LANES):
+        for column in range(weight.shape[1]):
+            for row in range(top, top + LANES):
+                out[column, row] = weight[row, column]
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def ahead(places: Any, widths: Any, count: int, width: int, eps: Any, norm: bool, active: bool) -> None:
+def ahead(places: Any, widths: Any, widest: int, count: int, width: int, eps: Any, norm: bool, active: bool) -> None:
     """Fill the output of each layer; `places` are addresses (`LAYERS` of them, then `EACH` of every layer), 0 for none.
 
     Rows are (count, width), outputs (count, n), weights (n, width); each n of `widths` is a multiple of `LANES` or
-    below it. `CENTRES` (2, count) is filled where there is a norm.
+    below it, `widest` the largest and no less than `LANES`. `CENTRES` (2, count) is filled where there is a norm.
     """
     rows, centres = _numbers(places[ROWS_AT], count, width), _numbers(places[CENTRES], 2, count)
-    scales, nothing = _scales(places, width, norm), np.empty((0, width), np.float32)
-    made, last, turned = scratch(ROWS, width), scratch(HIGH, widths.max()), _turned(places, widths, width)
+    scales, nothing = _scales(places, width, norm), scratch(0, width)
+    made, last = scratch(ROWS, width), scratch(HIGH, widest)
+    turned = scratch(len(widths) * width, widest)
+    for layer in range(len(widths)):
+        if widths[layer] >= LANES:
+            weight = _numbers(places[LAYERS + EACH * layer + WEIGHT], widths[layer], width)
+            _turn(weight, turned[layer * width : (layer + 1) * width])
     for first in range(0, count, ROWS):
         few = min(ROWS, count - first)
-        whole = few // HIGH * HIGH
         if norm:
             centre(rows, first, few, eps, centres)
         prepare(rows, first, few, norm, active, scales, centres, made, nothing)
         for layer in range(len(widths)):
-            n, own = widths[layer], places[LAYERS + EACH * layer :]
-            out, bias = _numbers(own[OUT], count, n), _numbers(own[BIAS], 1, n)
+            n, own = widths[layer], LAYERS + EACH * layer
+            out, bias = _numbers(places[own + OUT] + 4 * n * first, few, n), _numbers(places[own + BIAS], 1, n)
             if n < LANES:
-                _few(made, few, _numbers(own[WEIGHT], n, width), out[first:])
-                _begin(out[first:], few, bias, own[BIAS] != 0, True)
-                continue
-            _begin(out[first:], whole, bias, own[BIAS] != 0, False)
-            if whole:
-                multiply(out[first:], made, turned[layer], whole, width, n, 1)
-            if whole < few:
-                _begin(last, HIGH, bias, own[BIAS] != 0, False)
-                multiply(last, made[whole:], turned[layer], HIGH, width, n, 1)
-                for line in range(whole, few):
+                _few(made, _numbers(places[own + WEIGHT], n, width), out)
+            else:
+                _many(made, turned[layer * width : (layer + 1) * width], last, out)
+            if places[own + BIAS]:
+                for line in range(few):
                     for column in range(n):
-                        out[first + line, column] = last[line - whole, column]
+                        out[line, column] += bias[0, column]
 
 
 @njit(cache=True, nogil=True)
-def _begin(out: Any, count: int, bias: Any, given: bool, added: bool) -> None:
-    """Put `bias` (1, n), zeros if it is not given, in `count` rows, or add it."""
-    for line in range(count):
-        for column in range(bias.shape[1]):
-            start = bias[0, column] if given else np.float32(0)
-            out[line, column] = out[line, column] + start if added else start
+def _many(made: Any, turned: Any, last: Any, out: Any) -> None:
+    """``out = made @ turned``, by way of `last` (`HIGH`, n or more) where the rows are no multiple of `HIGH`."""
+    few, n = out.shape
+    whole = few // HIGH * HIGH
+    multiply(out, made, turned, whole, len(turned), n, 0)
+    if whole < few:
+        multiply(last, made[whole:], turned, HIGH, len(turned), n, 0)
+        for line in range(whole, few):
+            for column in range(n):
+                out[line, column] = last[line - whole, column]
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)
-def _few(made: Any, count: int, weight: Any, out: Any) -> None:
+def _few(made: Any, weight: Any, out: Any) -> None:
     """``out = made @ weight.T`` for few columns."""
-    for line in range(count):
+    for line in range(len(out)):
         for column in range(weight.shape[0]):
             total = np.float32(0)
             for each in range(made.shape[1]):
@@ -113,7 +112,7 @@ def _few(made: Any, count: int, weight: Any, out: Any) -> None:
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def behind(places: Any, widths: Any, count: int, width: int, norm: bool, active: bool) -> None:
+def behind(places: Any, widths: Any, widest: int, count: int, width: int, norm: bool, active: bool) -> None:
     """Fill the gradients of rows, norm, weights and biases from those of the outputs, in `OUT`; sizes as in `ahead`.
 
     But `width` is a multiple of `LANES`.
@@ -122,7 +121,7 @@ def behind(places: Any, widths: Any, count: int, width: int, norm: bool, active:
     to_rows, scales = _numbers(places[TO_ROWS], count, width), _scales(places, width, norm)
     to_scales = np.zeros((2, width), np.float32)
     made, slope, back = scratch(ROWS, width), scratch(ROWS, width), scratch(ROWS, width)
-    given = scratch(ROWS, max(widths.max(), LANES))
+    given = scratch(ROWS, widest)
     for first in range(0, count, ROWS):
         few = min(ROWS, count - first)
         prepare(rows, first, few, norm, active, scales, centres, made, slope)

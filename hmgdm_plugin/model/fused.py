@@ -37,7 +37,8 @@ class Fused(torch.autograd.Function):
         for number, grad in enumerate(grads):
             places += [*given[2 + 2 * number : 4 + 2 * number], grad, *found[3 + 2 * number : 5 + 2 * number]]
         count, width = rows.shape
-        behind(_addresses(places), _widths(given[2::2]), count, width, ctx.norm, ctx.active)
+        sizes, widest = _widths(given[2::2])
+        behind(_addresses(places), sizes, widest, count, width, ctx.norm, ctx.active)
         return found[0], None, None, *found[1:]
 
 
@@ -51,7 +52,8 @@ def outputs(
     for number, each in enumerate(out):
         places += [*given[2 + 2 * number : 4 + 2 * number], each, None, None]
     count, width = rows.shape
-    ahead(_addresses(places), _widths(given[2::2]), count, width, np.float32(eps or 0), eps is not None, active)
+    sizes, widest = _widths(given[2::2])
+    ahead(_addresses(places), sizes, widest, count, width, np.float32(eps or 0), eps is not None, active)
     return out, centres
 
 
@@ -69,5 +71,7 @@ def _addresses(tensors: Sequence[Tensor | None]) -> Any:
     return np.array([0 if each is None else each.data_ptr() for each in tensors], np.int64)
 
 
-def _widths(weights: Sequence[Tensor | None]) -> Any:
-    return np.array([each.shape[0] for each in weights if each is not None], np.int64)
+def _widths(weights: Sequence[Tensor | None]) -> tuple[Any, int]:
+    """Numbers of each output, and the most, no less than `LANES`."""
+    sizes = [each.shape[0] for each in weights if each is not None]
+    return np.array(sizes, np.int64), max(*sizes, LANES)
