@@ -51,11 +51,12 @@ def train_heads(settings_path: Path, results_dir: Path, events: Events) -> Mappi
         raise InputError(f"{target}: exists already", "give another --results-dir")
     tiles = read_csv(beside(settings_path, settings.tiles))
     finders = Finders.read(None if settings.detectors is None else beside(settings_path, settings.detectors))
-    for wanted in settings.head:
-        _labels(wanted, tiles)
+    if nobody := [tile for tile in tiles if not tile.patient]:
+        raise InputError(f"{nobody[0].image.name}: no patient", "name the patient; folds are drawn by patient")
+    labels = [_labels(wanted, tiles, events) for wanted in settings.head]
     with writing(results_dir):
         results_dir.mkdir(parents=True, exist_ok=True)
-    return _train(settings, model, tiles, finders, target, events)
+    return _train(settings, model, tiles, labels, finders, target, events)
 
 
 def train_survival(settings_path: Path, results_dir: Path, events: Events) -> Mapping[str, Any]:
@@ -132,6 +133,7 @@ def _train(
     settings: HeadsSettings,
     model: Any,
     tiles: Sequence[LabelledTile],
+    labels: Sequence[tuple[Any, Any]],
     finders: Finders,
     target: Path,
     events: Events,
@@ -150,8 +152,7 @@ def _train(
     encoded = encode_labelled(tiles, model, events, settings.seed, finders)
     heads: dict[str, Any] = {}
     specs, scores = [], []
-    for wanted in settings.head:
-        own, wished = _labels(wanted, tiles)
+    for wanted, (own, wished) in zip(settings.head, labels, strict=True):
         head = fitted(wanted, tiles, own, wished, encoded, settings.seed, events)
         heads[wanted.name] = head.head
         specs.append(_spec(wanted, head.certainty))
@@ -166,22 +167,22 @@ def _train(
     return {"model": save_model(target, card, model.features, model.encoder, heads, novelty)}
 
 
-def _labels(wanted: HeadSettings, tiles: Sequence[LabelledTile]) -> tuple[Any, Any]:
-    """Numbers of the tiles that have the label, ascending, and the target of each."""
+def _labels(wanted: HeadSettings, tiles: Sequence[LabelledTile], events: Events) -> tuple[Any, Any]:
+    """Numbers of the tiles that have the label, ascending, and the target of each; what is left out is said."""
+    given = [(k, tile.labels[wanted.label]) for k, tile in enumerate(tiles) if wanted.label in tile.labels]
     if wanted.kind == "regression":
-        pairs = [
-            (k, t.labels[wanted.label]) for k, t in enumerate(tiles) if isinstance(t.labels.get(wanted.label), float)
-        ]
-        pairs = [(k, value) for k, value in pairs if np.isfinite(value)]
+        what, pairs = "no finite numbers", [(k, v) for k, v in given if isinstance(v, float) and np.isfinite(v)]
     else:
         number = {name: k for k, name in enumerate(wanted.values or wanted.classes)}
-        pairs = [
-            (k, number[str(t.labels[wanted.label])])
-            for k, t in enumerate(tiles)
-            if str(t.labels.get(wanted.label)) in number
-        ]
+        what, pairs = "of no class of it", [(k, number[str(v)]) for k, v in given if str(v) in number]
     if not pairs:
         raise InputError(f"{wanted.name}: no tile has the label {wanted.label!r}", "correct label or classes")
+    if wanted.transform == "log" and min(value for _, value in pairs) < 0:
+        raise InputError(
+            f"{wanted.name}: {wanted.label!r} is below 0 in a tile", 'correct it, or set transform = "none"'
+        )
+    if left := len(given) - len(pairs):
+        events.note(f"{wanted.name}: {left} of {len(given)} labels {wanted.label!r} are {what}; left out")
     rows, target = zip(*pairs, strict=True)
     return np.array(rows, np.int64), np.array(target, np.float64 if wanted.kind == "regression" else np.int64)
 

@@ -106,6 +106,44 @@ def test_a_label_that_is_not_there_is_said(table: Path, tmp_path: Path) -> None:
         train_heads(table, tmp_path / "out", Events())
 
 
+@pytest.mark.parametrize(
+    ("column", "text", "said"),
+    [
+        ("patient", "", "0.png: no patient"),
+        ("side_px", "-4", "no square there"),
+        ("x_px", "nan", "no square there"),
+        ("red", "-5", "'red' is below 0"),
+    ],
+)
+def test_a_line_that_is_wrong_is_said(table: Path, tmp_path: Path, column: str, text: str, said: str) -> None:
+    _write(tmp_path, 0, column, text)
+    table.write_text(table.read_text("utf-8").replace('"grey levels"', '"grey levels"\ntransform = "log"'), "utf-8")
+    with pytest.raises(InputError, match=said):
+        train_heads(table, tmp_path / "out", Events())
+    assert not (tmp_path / "out").exists()
+
+
+def test_labels_that_are_left_out_are_spoken_of(table: Path, tmp_path: Path) -> None:
+    for number, (column, text) in enumerate([("red", "inf"), ("red", "many"), ("side", "middle")]):
+        _write(tmp_path, number, column, text)
+    events = Events(quiet=True)
+    table.write_text(table.read_text("utf-8").replace("folds = 3", "folds = 9"), "utf-8")
+    with pytest.raises(InputError, match="do not fill 9 folds"):
+        train_heads(table, tmp_path / "out", events)
+    assert "redness: 2 of 18 labels 'red' are no finite numbers; left out" in events.notes
+    assert "side: 1 of 18 labels 'side' are of no class of it; left out" in events.notes
+
+
+def _write(folder: Path, number: int, column: str, text: str) -> None:
+    """Change one cell of the table."""
+    rows = list(csv.DictReader((folder / "tiles.csv").open(encoding="utf-8")))
+    rows[number][column] = text
+    with (folder / "tiles.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
 def test_the_same_picture_of_two_patients_stops_it(table: Path, tmp_path: Path) -> None:
     text = (tmp_path / "tiles.csv").read_text("utf-8").splitlines()
     rows = [f"{text[0]},pixels", *(f"{row},#same" for row in text[1:])]

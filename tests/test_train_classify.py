@@ -132,6 +132,13 @@ def test_a_line_that_is_wrong_is_said(study: Path, tmp_path: Path, change: dict[
         train_classify(study, tmp_path / "out", Events())
 
 
+def test_an_image_that_stands_there_twice_is_said(study: Path, tmp_path: Path) -> None:
+    rows = list(csv.DictReader((tmp_path / "examples.csv").open(encoding="utf-8")))
+    _write(tmp_path / "examples.csv", [*rows, rows[0]])
+    with pytest.raises(InputError, match=r"0\.png stands there twice; leave one"):
+        train_classify(study, tmp_path / "out", Events())
+
+
 def test_one_class_or_an_unjudged_method_is_said(study: Path, tmp_path: Path) -> None:
     study.write_text(SETTINGS + 'classes = ["dark"]\n', "utf-8")
     with pytest.raises(InputError, match="1 class in it"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,6 +144,10 @@ def _check(rows: Sequence[Row], path: Path) -> None:
     for number, row in enumerate(rows, 2):
         if not row["patient"]:
             raise InputError(f"{path}: row {number}: no patient", "name the patient; folds are drawn by patient")
+    whole = Counter((row["path"], row["patient"]) for row in rows if not row.get("annotations"))
+    twice = [name for (name, _), often in whole.items() if often > 1]
+    if twice:
+        raise InputError(f"{path}: {twice[0]} stands there twice", "leave one of its lines")
 
 
 def _cut(

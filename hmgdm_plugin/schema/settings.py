@@ -34,9 +34,9 @@ PatientPattern = Annotated[str, AfterValidator(_with_group)]  # its first group 
 
 
 class Settings(BaseModel):
-    """Base of all settings: immutable, no unknown keys, true and false are no numbers."""
+    """Base of all settings: immutable, no unknown keys; true, false, inf and nan are no numbers."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod

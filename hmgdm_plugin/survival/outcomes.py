@@ -5,16 +5,14 @@ CSV, gzipped CSV or Excel; one row per patient or per slide. Every read ends as 
 
 from __future__ import annotations
 
-import csv
-import gzip
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from ..schema.errors import InputError
 from ..schema.studies import OutcomeSettings
+from ..schema.tables import read_rows
 
 MISSING = {"", "#n/a", "n/a", "na", "nan", "none", "[not available]", "[not applicable]", "[unknown]"}
 PATIENTS = ("bcr_patient_barcode", "case_id", "patient", "patient_id")
@@ -126,22 +124,13 @@ def _number(text: str, where: str) -> float | None:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    reader = _excel if path.suffix.lower() in {".xlsx", ".xlsm"} else _csv
+    fix = "give a .csv, .csv.gz or .xlsx"
+    if path.suffix.lower() not in {".xlsx", ".xlsm"}:
+        return read_rows(path, fix)
     try:
-        return list(reader(path))
+        return list(_excel(path))
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror or error})", "give a .csv, .csv.gz or .xlsx"
-        ) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: is not a table ({error})", "give a .csv, .csv.gz or .xlsx") from error
-
-
-def _csv(path: Path) -> Iterator[dict[str, str]]:
-    opener: Any = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
-        for row in csv.DictReader(file):
-            yield {key: value or "" for key, value in row.items() if key}
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})", fix) from error
 
 
 def _excel(path: Path) -> Iterator[dict[str, str]]:

@@ -6,12 +6,14 @@ Columns: ``image, mpp, x_px, y_px, side_px, source, patient, slide``, then one p
 from __future__ import annotations
 
 import csv
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..schema.errors import InputError
+from ..schema.tables import read_rows
 
 COLUMNS = ("image", "mpp", "x_px", "y_px", "side_px", "source", "patient", "slide")
 Labels = dict[str, float | str]
@@ -76,6 +78,8 @@ def _tile_of(row: dict[str, str], path: Path) -> LabelledTile:
         mpp, x_px, y_px, side_px = (float(row[name]) for name in ("mpp", "x_px", "y_px", "side_px"))
     except ValueError as error:
         raise InputError(f"{path}: {row['image']}: {error}", "give mpp, x_px, y_px and side_px as numbers") from error
+    if not (all(map(math.isfinite, (mpp, x_px, y_px, side_px))) and side_px > 0):
+        raise InputError(f"{path}: {row['image']}: no square there", "give finite numbers, and side_px above 0")
     return LabelledTile(image, mpp, x_px, y_px, side_px, row["source"], row["patient"], row["slide"], labels)
 
 
@@ -92,12 +96,6 @@ def rows_of(path: Path) -> list[dict[str, str]]:
     Raises
     ------
     InputError
-        The file cannot be read.
+        The file cannot be read, or not as it was meant.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror})", "give a CSV file; relative paths count from HMGDM_DATA"
-        ) from error
+    return read_rows(path, "give a CSV file; relative paths count from HMGDM_DATA")
