@@ -12,6 +12,7 @@ import platform
 import shutil
 import sys
 import time
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -65,14 +66,34 @@ class RunFolder:
         return path
 
     def commit(self, record: dict[str, Any]) -> dict[str, Path]:
-        """Move every staged file into place, the run record last; returns name > final path."""
+        """Move every staged file into place, the run record last; returns name > final path.
+
+        What only the run that is replaced had written goes: parts and columns of two runs would be imported together.
+        """
         with writing(self.root):
-            names = sorted(str(p.relative_to(self._stage)) for p in self._stage.rglob("*") if p.is_file())
-            self.stage(self._record).write_text(json.dumps(record, indent=2, default=str) + "\n", "utf-8")
+            names = sorted(p.relative_to(self._stage).as_posix() for p in self._stage.rglob("*") if p.is_file())
+            text = json.dumps({**record, "files": names}, indent=2, default=str)
+            self.stage(self._record).write_text(text + "\n", "utf-8")
+            others = {name for each in {RECORD, EXPLAIN_RECORD} - {self._record} for name in self._written(each)}
+            for name in set(self._written(self._record)) - set(names) - others:
+                (self.root / name).unlink(missing_ok=True)
+                with suppress(OSError):  # others lie beside it
+                    (self.root / name).parent.rmdir()
             for name in [*names, self._record]:
                 (self.root / name).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(self._stage / name, self.root / name)
         return {name: self.root / name for name in [*names, self._record]}
+
+    def _written(self, record: str) -> list[str]:
+        """Files inside this folder that an earlier run says it wrote."""
+        within = self.root.resolve()
+        try:
+            names = json.loads((self.root / record).read_text("utf-8"))["files"]
+            return [
+                name for name in names if (within / name).resolve().is_relative_to(within) and (within / name).is_file()
+            ]
+        except (OSError, ValueError, LookupError, TypeError):  # there is none, of an older version, or damaged
+            return []
 
     def _check(self, overwrite: bool) -> None:
         if self.root.exists() and not self.root.is_dir():

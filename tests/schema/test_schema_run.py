@@ -26,7 +26,8 @@ def test_committed_files_appear_under_their_names_and_nothing_else(tmp_path: Pat
         paths = folder.commit({"verb": "predict"})
     assert _everything(tmp_path / "out") == ["geojson/case 7/tiles-part-0001.geojson.gz", "run.json"]
     assert all(path.is_file() for path in paths.values())
-    assert json.loads(paths["run.json"].read_text()) == {"verb": "predict"}
+    files = ["geojson/case 7/tiles-part-0001.geojson.gz"]
+    assert json.loads(paths["run.json"].read_text()) == {"verb": "predict", "files": files}
 
 
 def test_a_run_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -48,6 +49,39 @@ def test_a_second_run_keeps_the_first_unless_told_to_overwrite(tmp_path: Path) -
     with pytest.raises(InputError, match="results of another run; pass --overwrite"):
         RunFolder(tmp_path)
     assert (tmp_path / "summary.csv").read_text() == "second"
+
+
+def _run(root: Path, record: str, *names: str) -> None:
+    with RunFolder(root, record, overwrite=True) as folder:
+        for name in names:
+            folder.stage(name).write_text("new")
+        folder.commit({})
+
+
+def test_nothing_of_the_run_that_is_replaced_stays_and_nothing_of_others_goes(tmp_path: Path) -> None:
+    root, own = tmp_path / "out", tmp_path / "mine.txt"
+    own.write_text("mine")
+    _run(
+        root, run.RECORD, run.tiles_geojson("a"), run.entities_geojson("a", 2), run.columns_npz("b", "tiles"), "x.html"
+    )
+    _run(root, run.EXPLAIN_RECORD, "x.html", "explain.html")
+    (root / "notes.txt").write_text("mine")
+    _run(root, run.RECORD, run.tiles_geojson("a"))
+    kept = ["explain.html", run.tiles_geojson("a"), "notes.txt", run.EXPLAIN_RECORD, run.RECORD, "x.html"]
+    assert _everything(root) == sorted(kept)
+    assert not (root / "columns").joinpath("b").exists()
+    for spoilt in (
+        '{"files": ["../mine.txt"]}',
+        '{"files": [7]}',
+        '{"files": ["geojson"]}',
+        '{"files": 3}',
+        "[]",
+        "{",
+        "{}",
+    ):
+        (root / run.RECORD).write_text(spoilt)
+        _run(root, run.RECORD, run.tiles_geojson("a"))
+        assert own.exists()
 
 
 def test_somebody_elses_folder_is_not_written_into(tmp_path: Path) -> None:
