@@ -123,7 +123,7 @@ def _slide(job: _Job, plan: Plan) -> dict[str, Any]:
         write_features(job.folder.stage(run.tiles_geojson(name)), tiles, frame)
     share = novel_share(answers.novelty)
     found = [warning(job.model.card, share), sparse(answers.shares, answers.least)]
-    remarks = [*answers.beyond(job.model, job.heads), *filter(None, found)]
+    remarks = [*answers.beyond(job.model, job.heads), *answers.parted(job.heads), *filter(None, found)]
     said = [f"{name}: {remark}" for remark in remarks]
     for note in said:
         job.events.note(note)

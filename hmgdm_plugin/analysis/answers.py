@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from ..schema.errors import InputError
 from ..schema.space import Tile
 from .mapped import mapped
-from .measured import Measured, tissue_mm2, tissue_share
+from .measured import DENSITY, UNITS, Measured, parted, tissue_mm2, tissue_share
 
 if TYPE_CHECKING:
     from ..zoo.card import Card, Head
@@ -116,6 +117,13 @@ class SlideAnswers:
                     limits = f"{low:.3g} to {high:.3g} {spec.unit}".rstrip()
                     out.append(f"{spec.title}: {count} of {len(values)} tiles lie beyond what was learnt ({limits})")
         return out
+
+    def parted(self, heads: Sequence[Head]) -> list[str]:
+        """A sentence for each density that is predicted far from what was counted."""
+        found = list(compress(self.nuclei, self.mapped))
+        own = [head for head in heads if head.unit == UNITS[DENSITY]] if found else []
+        said = (parted(head.title, self.of(head.name)[self.mapped, 0], found) for head in own)
+        return [each for each in said if each]
 
 
 def step_of(shown: Head, value: float) -> float:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 DENSITY, AREA = "nuclei found", "median area of nuclei found"
 UNITS = {DENSITY: "nuclei/mm²", AREA: "µm²"}
+APART = 1.5  # times more, or less, that a density is predicted than counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +68,14 @@ def by_tile(tiles: Iterable[Measured]) -> dict[str, NDArray[np.float64]]:
     """The numbers of `UNITS`, a row for each tile; NaN where there is none."""
     rows = [tile.values() for tile in tiles]
     return {name: np.array([row.get(name, np.nan) for row in rows]) for name in UNITS}
+
+
+def parted(title: str, predicted: NDArray[np.float64], tiles: Sequence[Measured]) -> str:
+    """What is said where a density that is predicted (T,) and the nuclei counted part; empty elsewhere."""
+    counted = by_tile(tiles)[DENSITY]
+    there = counted > 0
+    ratio = float(np.median(predicted[there] / counted[there])) if there.any() else 1.0
+    if 1 / APART < ratio < APART:
+        return ""
+    what = f"{title}: predicted {ratio:.2g} times the nuclei found on the same tiles"
+    return f"{what}; look at their outlines, and where these are right go by the nuclei found"

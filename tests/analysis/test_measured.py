@@ -8,7 +8,7 @@ import shapely
 import torch
 
 from hmgdm_plugin.analysis.encode import EncodedTile
-from hmgdm_plugin.analysis.measured import AREA, DENSITY, UNITS, by_tile, measured, together
+from hmgdm_plugin.analysis.measured import AREA, DENSITY, UNITS, Measured, by_tile, measured, parted, together
 from hmgdm_plugin.model.batch import LatentBatch
 from hmgdm_plugin.schema.graph import EntityGraph
 from hmgdm_plugin.schema.space import Tile
@@ -44,3 +44,13 @@ def test_a_tile_without_nuclei_has_none_and_no_area() -> None:
     np.testing.assert_allclose(rows[DENSITY], [0, 4 / (0.25 * MM2)])
     np.testing.assert_allclose(rows[AREA], [np.nan, 6.5])
     assert together([empty, full]).values()[DENSITY] == pytest.approx(4 / (1.25 * MM2))
+
+
+def test_a_prediction_far_from_the_count_is_spoken_of() -> None:
+    nuclei = np.full(50, 30.0, np.float32)
+    tiles = [Measured(MM2, nuclei), Measured(MM2, nuclei), Measured(MM2, nuclei[:0])]
+    counted = np.full(3, 50 / MM2)
+    assert parted("density", 1.4 * counted, tiles) == parted("density", 0.7 * counted, tiles) == ""
+    assert parted("density", 1.8 * counted, tiles).startswith("density: predicted 1.8 times the nuclei found")
+    assert parted("density", 0.5 * counted, tiles).startswith("density: predicted 0.5 times")
+    assert parted("density", counted, tiles[2:]) == ""
