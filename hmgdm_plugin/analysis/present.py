@@ -211,9 +211,18 @@ class Presentation:
         start = f"{len(every)} tiles, {self.answers.tissue_mm2:.2f} mm² of tissue. {title}: "
         if self.shown.kind == "regression":
             low, middle, high = np.percentile(values[:, 0], (25, 50, 75))
-            return start + f"median {middle:.4g} {self.shown.unit} (quartiles {low:.4g} to {high:.4g})."
+            said = f"median {middle:.4g} {self.shown.unit} (quartiles {low:.4g} to {high:.4g})."
+            return start + said + self._measured()
         mean = values.mean(axis=0)
         return start + f"{self.shown.classes[int(mean.argmax())].name} on average (p = {mean.max():.2f})."
+
+    def _measured(self) -> str:
+        """What was measured in the unit of the answer, beside it: that holds where the model was never taught."""
+        said = ""
+        for name, column in by_tile(list(compress(self.answers.nuclei, self.kept))).items():
+            if UNITS[name] == self.shown.unit and np.isfinite(column).any():
+                said += f" {name.capitalize()}: median {np.nanmedian(column):.4g} {UNITS[name]}, measured."
+        return said
 
     def _files(self) -> dict[str, str]:
         name = self.slide.name

@@ -126,3 +126,16 @@ def test_tissue_in_no_tile_is_spoken_of_where_it_is_much():
     assert left_untiled(Tissue(mask, 10.0), one, 0.25) == ""
     mask[12:18, 30:36] = True
     assert left_untiled(Tissue(mask, 10.0), one, 0.25).startswith("26 % of the tissue was not looked at: ")
+
+
+def test_the_page_begins_with_what_was_measured_beside_the_answer_in_its_unit(done, tmp_path):
+    first = "Nuclear density: median"
+    assert "measured." not in (done / run.REPORT).read_text("utf-8")  # nothing was looked for
+    options = PredictOptions(slides=(done.parent / "a.png",), mpp=0.5, nuclei="stardist", results_dir=tmp_path / "r")
+    predict(options, Events())
+    report = (tmp_path / "r" / run.REPORT).read_text("utf-8")
+    full, _ = _tiles(tmp_path / "r")
+    counted = next(value for name, value in full.items() if "nuclei found" in name)  # the sliver does not count
+    sentence = next(line for line in report.splitlines() if first in line)
+    assert f"Nuclei found: median {counted:.4g} nuclei/mm², measured." in sentence
+    assert "Median area" not in sentence

@@ -40,10 +40,15 @@ def test_what_was_saved_is_what_is_loaded(saved_model: Path, tiny_card: Card, ti
         assert not any(parameter.requires_grad for parameter in after.parameters())
 
 
+@pytest.mark.parametrize("threads", [1, 2])
 def test_saving_again_gives_the_same_digest(
-    saved_model: Path, tiny_card: Card, tiny_parts: Any, tmp_path: Path
+    saved_model: Path, tiny_card: Card, tiny_parts: Any, tmp_path: Path, threads: int
 ) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
     folder = save_model(tmp_path / "tiny", tiny_card, *tiny_parts)
+    assert torch.get_num_threads() == threads
+    torch.set_num_threads(before)
     assert load(folder).digest == load(saved_model).digest
 
 
