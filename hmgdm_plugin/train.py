@@ -54,6 +54,12 @@ def train_heads(settings_path: Path, results_dir: Path, events: Events) -> Mappi
     if nobody := [tile for tile in tiles if not tile.patient]:
         raise InputError(f"{nobody[0].image.name}: no patient", "name the patient; folds are drawn by patient")
     labels = [_labels(wanted, tiles, events) for wanted in settings.head]
+    counting = [wanted.name for wanted in settings.head if wanted.amounts_only]
+    if counting and model.encoder.kinds == 1:
+        raise InputError(
+            f"{counting[0]}: {model.card.name} knows no nuclei, whose amounts this head is to read",
+            "leave out amounts_only, or take a model that learnt with nuclei",
+        )
     with writing(results_dir):
         results_dir.mkdir(parents=True, exist_ok=True)
     return _train(settings, model, tiles, labels, finders, target, events)

@@ -106,6 +106,14 @@ def test_a_label_that_is_not_there_is_said(table: Path, tmp_path: Path) -> None:
         train_heads(table, tmp_path / "out", Events())
 
 
+def test_amounts_of_nuclei_need_a_model_that_knows_nuclei(table: Path, tmp_path: Path) -> None:
+    words = table.read_text("utf-8").replace('"grey levels"', '"grey levels"\namounts_only = true')
+    table.write_text(words.replace(find("hmgdm-small").as_posix(), find("hmgdm-windows").as_posix()), "utf-8")
+    with pytest.raises(InputError, match="redness: hmgdm-windows knows no nuclei"):
+        train_heads(table, tmp_path / "out", Events())
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("column", "text", "said"),
     [

@@ -7,7 +7,7 @@ patients that they were not taken from.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -82,6 +82,7 @@ def fitted(
     """
     patients = [tiles[k].patient for k in own]
     task = Task(wanted.kind, max(len(wanted.classes), 1), wanted.transform, wanted.spread, wanted.gate)
+    own_task = replace(task, amounts_only=wanted.amounts_only)  # rivals read all that they have
     strata = [float(t) for t in target] if wanted.kind == "classification" else None
     guesses: dict[str, list[Floats]] = {name: [] for name in encoded.tokens}
     shuffles = []
@@ -91,12 +92,13 @@ def fitted(
         check_leaks(patients, [tiles[k].slide for k in own], hashes, folds)
         shuffles.append(folds)
         for done, (name, tokens) in enumerate(encoded.tokens.items(), 1):
-            guesses[name].append(out_of_fold(task, tokens.pick(own), target, patients, folds, seed + repeat))
+            asked = own_task if name == ENCODER else task
+            guesses[name].append(out_of_fold(asked, tokens.pick(own), target, patients, folds, seed + repeat))
             count = len(encoded.tokens)
             events.progress(wanted.name, repeat * count + done, wanted.repeats * count, name)
     means = {name: np.mean(each, axis=0) for name, each in guesses.items()}
     scores = judged(wanted.name, task, target, means, patients, ENCODER)
-    head = fit_head(task, encoded.tokens[ENCODER].pick(own), target, patients, seed)
+    head = fit_head(own_task, encoded.tokens[ENCODER].pick(own), target, patients, seed)
     said = _Said(target, patients, np.stack(guesses[ENCODER]), np.stack(shuffles))
     if wanted.kind == "classification":
         degrees = said.temperature()

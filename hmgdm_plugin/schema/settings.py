@@ -195,6 +195,7 @@ class HeadSettings(Settings):
     repeats: Annotated[int, Field(ge=1, le=20)] = 3  # reshuffles of the folds, whose answers are averaged
     spread: bool = True  # also read the spread of the entities; without, importance is exact
     gate: bool = True  # learn which entities count; without, each counts by its area
+    amounts_only: bool = False  # read how many nuclei there are and what they cover, and no entity itself
     default: bool = True
     caution: str = ""
 

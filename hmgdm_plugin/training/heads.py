@@ -74,6 +74,7 @@ class Task:
     spread: bool = True  # False: the mean of the tokens only, whose parts are exactly the entities' own
     gate: bool = True  # False: it stays the area
     balanced: bool = False  # classes weigh alike, however many tiles they have
+    amounts_only: bool = False  # number and cover of the nuclei, and no entity's token
 
 
 def fit_head(task: Task, tokens: Tokens, target: NDArray[Any], patients: Sequence[str], seed: int = 0) -> GatedHead:
@@ -90,7 +91,7 @@ def fit_head(task: Task, tokens: Tokens, target: NDArray[Any], patients: Sequenc
     GatedHead
         In evaluation mode.
     """
-    if not task.gate:
+    if not task.gate or task.amounts_only:
         return linear_head(task, tokens, target, patients, seed)
     names = np.asarray(patients, str)
     inner = patient_folds(list(names), min(4, len(np.unique(names))), seed, _strata(task, target))
@@ -138,8 +139,8 @@ def _start(task: Task, tokens: Tokens, target: NDArray[Any], patients: NDArray[n
     with torch.no_grad():
         pooled = head.pool(tokens.rows, tokens.vertices)
         x = pooled.rows().double().numpy().round(5)  # float32 noise is no feature
-    if not task.spread:
-        x = x[:, : x.shape[1] - _spreads(head)]
+    read = _read(task, head)
+    x = x[:, read.numpy()]
     if task.kind == "regression":
         wanted = np.log1p(target) if task.transform == "log" else target
         head.target_mean.fill_(float(wanted.mean()))
@@ -151,7 +152,7 @@ def _start(task: Task, tokens: Tokens, target: NDArray[Any], patients: NDArray[n
     else:
         weight, bias = logistic_fit(x, target, patients, task.outputs, balanced=task.balanced)
     with torch.no_grad():
-        head.linear.weight[:, : weight.shape[1]] = torch.from_numpy(weight)
+        head.linear.weight[:, read] = torch.from_numpy(weight).to(head.linear.weight.dtype)
         head.linear.bias.copy_(torch.from_numpy(bias))
     return head
 
@@ -169,9 +170,12 @@ def _standardise(head: GatedHead, tokens: Tokens) -> None:
         head.amount_std.copy_(found.std(0).clamp(min=1e-6))
 
 
-def _spreads(head: GatedHead) -> int:
-    """How many inputs of the linear part, the last ones, are spreads."""
-    return head.token_mean.numel()
+def _read(task: Task, head: GatedHead) -> Tensor:
+    """Which inputs of the linear part, means, amounts and spreads, `task` reads: booleans (inputs,)."""
+    tokens, amounts = head.token_mean.numel(), head.linear.in_features - 2 * head.token_mean.numel()
+    sizes = torch.tensor([tokens, amounts, tokens])
+    parts = torch.tensor([not task.amounts_only, True, task.spread and not task.amounts_only])
+    return parts.repeat_interleave(sizes)
 
 
 def _train(
@@ -198,8 +202,8 @@ def _train(
         drift = (head.linear.weight - start).square().sum()
         optimiser.zero_grad()
         (_head_loss(head, tokens, wanted) + drift).backward()
-        if not task.spread and head.linear.weight.grad is not None:
-            head.linear.weight.grad[:, -_spreads(head) :] = 0
+        if head.linear.weight.grad is not None:
+            head.linear.weight.grad[:, ~_read(task, head)] = 0
         optimiser.step()
     if held is not None:
         head.load_state_dict(best_state)
