@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from multiprocessing.util import Finalize
 from pathlib import Path
 
@@ -27,6 +28,8 @@ def _begins_a_worker(came: list[str]) -> None:
             sender.join()
             came.append("begun")
             came.append("known")
+        for _ in range(500):  # the thread that takes it may still be on its way: a moment later is no fault
+            time.sleep(0.01)
         came.append("never")
 
 
