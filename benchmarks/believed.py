@@ -49,34 +49,41 @@ class Measured:
 
 
 def over_patients(values: Sequence[float] | Floats, patients: Sequence[str]) -> intervals.Interval:
-    """Mean over tiles with its interval over patients; tiles without a number are left out."""
+    """Mean over tiles with its interval over patients; tiles without a number are left out.
+
+    `KeyError` where no tile has one, as where a column was not measured.
+    """
     numbers = np.asarray(values, np.float64)
     known = np.isfinite(numbers)
+    if not known.any():
+        raise KeyError("no tile has a number")
     weights = intervals.resamples(np.asarray(patients, str)[known])
     return intervals.interval(weights @ numbers[known] / weights.sum(1))
+
+
+def cell(values: Callable[[], Sequence[float] | Floats], patients: Sequence[str]) -> str:
+    """An interval as text, "-" where nothing was measured or, as for an importance that is constant, nothing can be."""
+    try:
+        return str(over_patients(values(), patients))
+    except KeyError:
+        return "-"
 
 
 def table(found: Measured, seeds: Mapping[str, Sequence[float]]) -> str:
     """The table of one head as markdown."""
     lines = ["| order | deletion v random | v nuclei | insertion v random | v nuclei | shift | seed | nuclei |"]
     lines.append("|---|---|---|---|---|---|---|---|")
-
-    def cell(values: Callable[[], Sequence[float] | Floats]) -> str:
-        try:
-            return str(over_patients(values(), found.patients))
-        except KeyError:
-            return "-"
-
     for name in ORDERS:
         gaps = [(way, rival) for way in ("deletion", "insertion") for rival in ("random", NUCLEI)]
         cells = [
-            "-" if rival == name else cell(lambda w=way, r=rival, o=name: found.gap(w, o, r)) for way, rival in gaps
+            "-" if rival == name else cell(lambda w=way, r=rival, o=name: found.gap(w, o, r), found.patients)
+            for way, rival in gaps
         ]
-        cells.append(cell(lambda o=name: found.numbers["shift", o]))
-        cells.append(cell(lambda o=name: seeds[o]))
-        cells.append(cell(lambda o=name: found.numbers["nuclei", o]))
+        cells.append(cell(lambda o=name: found.numbers["shift", o], found.patients))
+        cells.append(cell(lambda o=name: seeds[o], found.patients))
+        cells.append(cell(lambda o=name: found.numbers["nuclei", o], found.patients))
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    gap = cell(lambda: found.gap("contact deletion", CONTACTS, "random"))
+    gap = cell(lambda: found.gap("contact deletion", CONTACTS, "random"), found.patients)
     lines.append(f"| {CONTACTS} | {gap} | - | - | - | - | - | - |")
     return "\n".join(lines)
 
@@ -87,11 +94,13 @@ def versus(found: Measured, seeds: Mapping[str, Sequence[float]], first: str) ->
     for name in METHODS:
         if name == first:
             continue
-        cells = [found.gap(way, first, name) for way in ("deletion", "insertion")]
-        pairs = [found.numbers["shift", name], seeds.get(name), found.numbers["nuclei", name]]
-        own = [found.numbers["shift", first], seeds.get(first), found.numbers["nuclei", first]]
-        numbers = [None if b is None or a is None else np.subtract(a, b) for a, b in zip(own, pairs, strict=True)]
-        shown = ["-" if each is None else str(over_patients(each, found.patients)) for each in (*cells, *numbers)]
+        differences = [
+            *(lambda w=way, o=name: found.gap(w, first, o) for way in ("deletion", "insertion")),
+            lambda o=name: np.subtract(found.numbers["shift", first], found.numbers["shift", o]),
+            lambda o=name: np.subtract(seeds[first], seeds[o]),
+            lambda o=name: np.subtract(found.numbers["nuclei", first], found.numbers["nuclei", o]),
+        ]
+        shown = [cell(each, found.patients) for each in differences]
         lines.append(f"| {name} | {' | '.join(shown)} |")
     return "\n".join(lines)
 

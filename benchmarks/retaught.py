@@ -54,8 +54,9 @@ def seeds_of(
     """Rank correlation, per tile and method, of the importance for two heads taught from different seeds."""
     head = model.heads[shown.name]
     assert isinstance(head, GatedHead)
-    spread = bool(head.linear.weight[:, -head.token_mean.numel() :].any())
-    task = Task("regression", 1, shown.transform, spread)
+    weight, own = head.linear.weight, head.token_mean.numel()
+    spread = bool(weight[:, -own:].any())
+    task = Task("regression", 1, shown.transform, spread, amounts_only=not spread and not bool(weight[:, :own].any()))
     target = np.array([tile.labels[label] for tile in tiles], np.float64)
     patients = [tile.patient for tile in tiles]
     twins = [

@@ -85,3 +85,20 @@ def test_nuclear_pixels_are_those_of_the_tile(tmp_path):
     image = Path(tmp_path / "images" / "i.png")
     tile = LabelledTile(image, 0.25, 4.0, 0.0, 4.0, "tnbc", "p", "s", {"annotation": "components"})
     assert nuclear_mask(tile, 2).tolist() == [[False, False], [True, False]]
+
+
+def test_an_importance_that_is_constant_has_no_rank_correlation_and_the_tables_say_so():
+    found = believed.Measured(patients=["a", "b"], answers=[1.0, 2.0])
+    for way in ("deletion", "insertion"):
+        for name in (*believed.ORDERS, "random"):
+            for start in (2.0, 4.0):
+                found.curve(way, name, np.linspace(start, 0.0, 5))
+    for name in believed.METHODS:
+        for value in (0.5, 0.5):
+            found.number("nuclei", name, value)
+            found.number("shift", name, np.nan if name == believed.METHODS[1] else value)
+    first, second = believed.METHODS[:2]
+    rows = {line.split(" | ")[0].strip("| "): line for line in believed.table(found, {first: [0.5, 0.7]}).splitlines()}
+    assert rows[first].split(" | ")[5:7] == ["0.500 [0.500, 0.500]", "0.600 [0.500, 0.700]"]
+    assert rows[second].split(" | ")[5:7] == ["-", "-"]
+    assert believed.versus(found, {}, first).splitlines()[2].split(" | ")[3:5] == ["-", "-"]
